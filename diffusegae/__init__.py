@@ -1,0 +1,1 @@
+"""DiffuseGAE on Ray: change one attribute of a picture and leave the rest alone."""

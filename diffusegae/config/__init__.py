@@ -1,0 +1,1 @@
+"""The pydantic configs, one class per consumer, and how they are loaded."""

@@ -1,0 +1,9 @@
+"""The base of every config: frozen, and strict about unknown keys."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Config(BaseModel):
+    """A frozen pydantic model that rejects keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

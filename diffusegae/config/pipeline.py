@@ -1,0 +1,61 @@
+"""One config names a pipeline: data, networks, three stages, judging, tracking."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from diffusegae.config.base import Config
+from diffusegae.config.data import DataConfig
+from diffusegae.config.model import DiffusionConfig, ModelConfig, SamplingConfig
+from diffusegae.config.training import FinetuneConfig, PretrainConfig, RefineConfig, ResourcesConfig
+
+
+class EvaluateConfig(Config):
+    """How a model is judged."""
+
+    num_reconstructions: int = Field(1000, gt=0, description="Held-out images that are reconstructed.")
+    num_edits: int = Field(1000, gt=0, description="Held-out edits that are compared with the truth.")
+    num_pictures: int = Field(8, gt=0, description="Rows of each picture.")
+    num_projected: int = Field(1000, gt=0, description="Codes in the t-SNE pictures.")
+    batch_size: int = Field(64, gt=0, description="Images per network call.")
+    edit_steps: int = Field(100, gt=0, description="Sampling steps of edits and random-x_T reconstructions.")
+    classifier_epochs: int = Field(8, gt=0, description="Epochs of the judge, trained on true images.")
+
+
+class TrackingConfig(Config):
+    """Where runs and models are recorded."""
+
+    uri: str = Field("", description="MLflow tracking URI; an SQLite file under `storage` when empty.")
+    experiment: str = Field("diffusegae", description="MLflow experiment.")
+    model_name: str = Field("diffusegae", description="Name in the model registry.")
+    alias: str = Field("champion", description="Alias that the finished model gets.")
+
+
+class PipelineConfig(Config):
+    """Everything a run depends on; with the same name and config, what is done is not done again."""
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$", description="Name of the run and of its folder.")
+    storage: str = Field("runs", description="Root URI of all outputs: a folder or s3://bucket/prefix.")
+    seed: int = Field(0, ge=0, description="Seed of orders, noise and initial weights.")
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    refine: RefineConfig = RefineConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+
+    @model_validator(mode="after")
+    def _check_widths(self) -> Self:
+        widths = {name: spec.width for name, spec in self.data.attributes.items()}
+        if sum(widths.values()) != self.model.z_dis_width:
+            raise ValueError(
+                f"the widths of data.attributes {widths} add up to {sum(widths.values())}, but model.z_dis_width is"
+                f" {self.model.z_dis_width}; change one of them"
+            )
+        if len(widths) <= max(self.refine.shared, self.finetune.shared):
+            raise ValueError(f"shared must be less than the {len(widths)} attributes of data.attributes")
+        return self

@@ -1,0 +1,82 @@
+"""How each of the three stages trains, and on what resources. Defaults are the paper's."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from diffusegae.config.base import Config
+
+ModuleName = Literal["encoder", "unet", "gae"]
+
+
+class StageConfig(Config):
+    """What every stage shares. A sample is an image in stage 1 and a GROUP in stages 2 and 3."""
+
+    num_samples: int = Field(gt=0, description="Samples to train on in all; progress is counted in them.")
+    batch_size: int = Field(gt=0, description="Samples per optimizer step, over all workers.")
+    accumulate: int = Field(1, gt=0, description="Pieces a worker cuts its share of a batch into.")
+    learning_rate: float = Field(gt=0, description="Adam's rate, without weight decay.")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's betas.")
+    clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    warmup_samples: int = Field(0, ge=0, description="Samples over which the rate rises from zero.")
+    decay_from: float = Field(1.0, ge=0, le=1, description="Share of the run after which the rate falls linearly to zero.")
+    ema_decay: float = Field(0.9999, ge=0, lt=1, description="Decay of the weights' moving average.")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16 runs the forward under autocast.")
+    compile: bool = Field(False, description="Compile the networks with torch.compile.")
+    report_every_samples: int = Field(6400, gt=0, description="Samples between two reports of metrics.")
+    checkpoint_every_samples: int = Field(25600, gt=0, description="Samples between two checkpoints.")
+    grid_every_samples: int = Field(51200, gt=0, description="Samples between two pictures.")
+
+
+class PretrainConfig(StageConfig):
+    """Stage 1: encoder and UNet by L_simple (Eq. 1). Rate, batch and length are Diff-AE's at 128 px."""
+
+    num_samples: int = Field(130_000_000, gt=0, description="Images to train on.")
+    batch_size: int = Field(128, gt=0, description="Images per optimizer step.")
+    learning_rate: float = Field(1e-4, gt=0, description="Adam's rate.")
+
+
+class RefineConfig(StageConfig):
+    """Stage 2: the GAE on GROUP(z, s) by L_dis (Eq. 11)."""
+
+    num_samples: int = Field(100_000_000, gt=0, description="GROUPs to train on.")
+    batch_size: int = Field(2048, gt=0, description="GROUPs per optimizer step.")
+    learning_rate: float = Field(4e-5, gt=0, description="Adam's rate.")
+    ema_decay: float = Field(0.99, ge=0, lt=1, description="Decay of the weights' moving average.")
+    lambda_ss: float = Field(1.0, ge=0, description="Weight of the supervised swap.")
+    lambda_ur: float = Field(0.5, ge=0, description="Weight of the unsupervised reassembly.")
+    shared: int = Field(1, gt=0, description="s of GROUP(C, s): how many attributes a partner shares with its centre.")
+    whitening_power: float = Field(0.0, ge=0, le=1, description="0: z-score per dimension; 1: PCA-whitened latents.")
+    donors: Literal["group", "batch"] = Field("group", description="Where z_u's parts come from (Eq. 10).")
+
+
+class FinetuneConfig(StageConfig):
+    """Stage 3: all together on GROUPs of images by L_simple + gamma L_dis (Eq. 12)."""
+
+    num_samples: int = Field(2_000_000, gt=0, description="GROUPs to train on.")
+    batch_size: int = Field(32, gt=0, description="GROUPs per optimizer step.")
+    learning_rate: float = Field(1e-5, gt=0, description="Adam's rate.")
+    lambda_ss: float = Field(0.5, ge=0, description="Weight of the supervised swap.")
+    lambda_ur: float = Field(0.5, ge=0, description="Weight of the unsupervised reassembly.")
+    gamma: float = Field(1.0, ge=0, description="Weight of L_dis.")
+    shared: int = Field(1, gt=0, description="s of GROUP(C, s).")
+    donors: Literal["group", "batch"] = Field("group", description="Where z_u's parts come from (Eq. 10).")
+    condition: Literal["reconstructed", "reassembled"] = Field(
+        "reconstructed",
+        description="The z that L_simple hands the UNet: the GAE's reconstruction of each member, or its reassembly"
+        " from parts of the members that share them.",
+    )
+    detach_target: bool = Field(True, description="Stop the gradient through L_dis' target, so that z_sem can't shrink.")
+    train: tuple[ModuleName, ...] = Field(("encoder", "gae", "unet"), description="Parts that train; others freeze.")
+
+
+class ResourcesConfig(Config):
+    """What one training run asks of the cluster."""
+
+    num_workers: int = Field(1, gt=0, description="Data-parallel workers.")
+    cpus_per_worker: float = Field(2, gt=0, description="CPUs of each worker; also its torch threads.")
+    gpus_per_worker: float = Field(0, ge=0, description="GPUs of each worker; 0 trains on the CPU.")
+    max_failures: int = Field(3, ge=0, description="Worker failures a run survives.")
+    keep_checkpoints: int = Field(2, gt=0, description="Checkpoints kept of a running stage.")
+    encode_actors: int = Field(1, gt=0, description="Actors that encode a data set side by side.")
+    encode_batch: int = Field(256, gt=0, description="Images per encoding call.")

@@ -1,0 +1,1 @@
+"""Data sources, shards, GROUP planning and the Ray Data streams."""

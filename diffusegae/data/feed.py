@@ -1,0 +1,202 @@
+"""The feed of a training run: global batches of samples in the order of `data/order.py`, this worker's share of each.
+
+A sample is a row of indices into a window: one index for an image, 1 + subsets for a GROUP. Batches run on across the
+ends of windows and epochs, so every sample of an epoch is used exactly once. A batch carries the position after it; a
+feed started there yields exactly the batches that would have followed.
+"""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+from jaxtyping import Int
+
+from diffusegae.checkpoint import Position
+from diffusegae.data.groups import GroupIndex
+from diffusegae.data.order import ROW_ORDER, generator_for
+
+Columns = dict[str, np.ndarray]
+
+
+class Window(Protocol):
+    """Rows that are held together: what shuffling and GROUP planning see."""
+
+    @property
+    def num_rows(self) -> int:
+        """Rows held."""
+
+    def labels(self) -> Int[np.ndarray, "rows attributes"]:
+        """Return the GROUP labels of all rows."""
+
+    def take(self, rows: Int[np.ndarray, " count"]) -> Columns:
+        """Return the columns of the given rows, in their order."""
+
+
+class WindowSource(Protocol):
+    """Where windows come from."""
+
+    def windows(self, epoch: int, first: int) -> Iterator[Window]:
+        """Yield the windows of an epoch, from number `first` on."""
+
+
+# (window, generator) -> the window's samples as rows of indices, in the order in which they are used
+Sampler = Callable[[Window, np.random.Generator], Int[np.ndarray, "samples members"]]
+
+
+def sample_rows(window: Window, generator: np.random.Generator) -> Int[np.ndarray, "samples 1"]:
+    """Take every row once."""
+    return generator.permutation(window.num_rows)[:, None]
+
+
+class GroupSampler:
+    """Take every row once as the centre of GROUP(C, shared); counts the centres that have no partner."""
+
+    def __init__(self, shared: int) -> None:
+        self.shared = shared
+        self.num_without_partner = 0
+        self._indexed: tuple[Window, GroupIndex] | None = None
+
+    def __call__(self, window: Window, generator: np.random.Generator) -> Int[np.ndarray, "samples members"]:
+        """Plan one window's GROUPs; a window that comes again is not indexed again."""
+        if self._indexed is None or self._indexed[0] is not window:
+            self._indexed = (window, GroupIndex(window.labels(), self.shared))
+        plan = self._indexed[1].plan(generator.permutation(window.num_rows), generator)
+        self.num_without_partner += plan.num_without_partner
+        return plan.members
+
+
+@dataclass(frozen=True)
+class FeedBatch:
+    """A worker's share of a global batch: columns of [samples x members] rows, and the position after the batch."""
+
+    columns: Columns
+    num_samples: int
+    num_members: int
+    position: Position
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """Samples that are planned but not yet used: a window, its remaining samples, and where they stand."""
+
+    window: Window
+    samples: Int[np.ndarray, "samples members"]
+    position: Position
+
+    def split(self, count: int) -> tuple["_Planned", "_Planned"]:
+        later = self.position.model_copy(update={"offset": self.position.offset + count})
+        return (
+            _Planned(self.window, self.samples[:count], self.position),
+            _Planned(self.window, self.samples[count:], later),
+        )
+
+
+class EmptyFeedError(RuntimeError):
+    """No window of an epoch yields a sample."""
+
+
+class Feed:
+    """Yields this worker's share of global batches, for ever, from any position."""
+
+    def __init__(
+        self, source: WindowSource, sampler: Sampler, *, batch_size: int, seed: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.source, self.sampler, self.batch_size, self.seed = source, sampler, batch_size, seed
+        share = batch_size // world_size
+        self.share = slice(rank * share, (rank + 1) * share)
+
+    def batches(self, start: Position) -> Iterator[FeedBatch]:
+        """Yield batches from a position on."""
+        waiting: deque[_Planned] = deque()
+        for planned in self._plan(start):
+            waiting.append(planned)
+            while sum(len(entry.samples) for entry in waiting) >= self.batch_size:
+                yield self._assemble(waiting)
+
+    def _plan(self, start: Position) -> Iterator[_Planned]:
+        """Yield planned windows of all epochs; the first loses what lies before the start."""
+        epoch, first, offset = start.epoch, start.window, start.offset
+        while True:
+            found = 0
+            for number, window in enumerate(self.source.windows(epoch, first), start=first):
+                samples = self.sampler(window, generator_for(self.seed, ROW_ORDER, epoch, number))
+                found += len(samples)
+                yield _Planned(window, samples[offset:], Position(epoch=epoch, window=number, offset=offset))
+                offset = 0
+            if not found and not first:
+                raise EmptyFeedError(
+                    "an epoch has no sample: no training row, or no GROUP whose partners share exactly the asked attributes."
+                    " Ingest more images or leave an attribute out of data.attributes"
+                )
+            epoch, first = epoch + 1, 0
+
+    def _assemble(self, waiting: deque[_Planned]) -> FeedBatch:
+        pieces: list[_Planned] = []
+        missing = self.batch_size
+        while missing:
+            head, tail = waiting.popleft().split(missing)
+            pieces.append(head)
+            missing -= len(head.samples)
+            if len(tail.samples) or not missing:
+                waiting.appendleft(tail)
+        share = _shares(pieces, self.share)
+        columns = [window.take(samples.reshape(-1)) for window, samples in share]
+        return FeedBatch(
+            columns={name: np.concatenate([part[name] for part in columns]) for name in columns[0]},
+            num_samples=sum(len(samples) for _, samples in share),
+            num_members=pieces[0].samples.shape[1],
+            position=waiting[0].position,
+        )
+
+
+def _shares(pieces: list[_Planned], share: slice) -> list[tuple[Window, Int[np.ndarray, "samples members"]]]:
+    """Cut a worker's share out of the pieces that make up the global batch."""
+    result, begin = [], 0
+    for piece in pieces:
+        cut = piece.samples[max(share.start - begin, 0) : max(share.stop - begin, 0)]
+        begin += len(piece.samples)
+        if len(cut):
+            result.append((piece.window, cut))
+    return result
+
+
+Item = TypeVar("Item")
+
+
+def prefetch(items: Iterator[Item], depth: int) -> Iterator[Item]:
+    """Draw items ahead of their use in a thread, at most `depth` of them; an error arrives where the item would."""
+    ready: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(maxsize=depth)
+    stopped = threading.Event()
+
+    def offer(entry: tuple[Item | None, BaseException | None]) -> None:
+        while not stopped.is_set():
+            try:
+                return ready.put(entry, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def draw() -> None:
+        try:
+            for item in items:
+                if stopped.is_set():
+                    return
+                offer((item, None))
+            offer((None, None))
+        except BaseException as error:  # handed to the consumer, which raises it
+            offer((None, error))
+
+    threading.Thread(target=draw, name="prefetch", daemon=True).start()
+    try:
+        while True:
+            item, error = ready.get()
+            if error is not None:
+                raise error
+            if item is None:
+                return
+            yield item
+    finally:
+        stopped.set()

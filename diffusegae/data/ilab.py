@@ -1,0 +1,60 @@
+"""iLab-20M by its file names: category-iNNNN-bNNNN-cNN-rNN-lN-fN, in any folders, with no index beside it.
+
+The name says everything: identity is the category for labels and the instance for GROUPs, pose is camera and rotation.
+Value counts differ between copies of the set, so vocabularies come from the names found.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from diffusegae.data.containers import ContainerKind, Member, iterate_members
+from diffusegae.data.index import PLACE_FIELDS, Listing
+from diffusegae.data.records import Skipped
+
+LABEL_COLUMNS = ("category", "instance", "background", "pose", "light", "focus")
+_LISTED_ROWS = 65_536
+_NAME = (
+    r"(?:^|/)(?P<category>[A-Za-z0-9][A-Za-z0-9_]*)-(?P<number>i\d+)-(?P<background>b\d+)-(?P<camera>c\d+)"
+    r"-(?P<rotation>r\d+)-(?P<light>l\d+)-(?P<focus>f\d+)\.(?i:png|jpg|jpeg)$"
+)
+_PARTS = ("category", "number", "background", "camera", "rotation", "light", "focus")
+
+
+def list_ilab(uri: str, kind: ContainerKind) -> Iterator[Listing]:
+    """List a folder tree, .zip or .tar, some tens of thousands of members at a time."""
+    members = iterate_members(uri, kind)
+    while batch := list(islice(members, _LISTED_ROWS)):
+        yield _to_listing(batch)
+
+
+def parse_names(paths: pa.Array) -> pa.Table:
+    """Return one row of key and labels per path; all are null where the name has another layout.
+
+    The key is the name without folder and ending, so that it is the same in every copy of the set.
+    """
+    found = pc.extract_regex(paths, _NAME)
+    part = {name: pc.struct_field(found, [position]) for position, name in enumerate(_PARTS)}
+    columns = {
+        "key": pc.binary_join_element_wise(*(part[name] for name in _PARTS), "-"),
+        "category": part["category"],
+        "instance": pc.binary_join_element_wise(part["category"], part["number"], "-"),
+        "background": part["background"],
+        "pose": pc.binary_join_element_wise(part["camera"], part["rotation"], "_"),
+        "light": part["light"],
+        "focus": part["focus"],
+    }
+    return pa.table(columns)
+
+
+def _to_listing(members: list[Member]) -> Listing:
+    places = pa.table(list(zip(*members, strict=True)), schema=pa.schema(PLACE_FIELDS[1:]))
+    table = pa.table(
+        places.columns + (names := parse_names(places["path"])).columns, places.column_names + names.column_names
+    )
+    is_known = pc.is_valid(table["key"])
+    unknown = table.filter(pc.invert(is_known))["path"].to_pylist()
+    detail = "expected category-iNNNN-bNNNN-cNN-rNN-lN-fN.png or .jpg"
+    return Listing(table.filter(is_known), [Skipped(path, "name of another layout", detail) for path in unknown])

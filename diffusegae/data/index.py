@@ -1,0 +1,173 @@
+"""The index of a source: one compact row per image (key, place, label values), in files that are read by chunk.
+
+It is written once, in passing, before any image is decoded. From it come the vocabularies, the images that repeat a
+key, and a way to cut the source into units of work that any process can do again.
+"""
+
+import io
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field
+
+from diffusegae import storage
+from diffusegae.data.records import KEY, Skipped, SourceError, to_lines
+from diffusegae.data.shards import hash_keys
+
+PATH, OFFSET, SIZE, PACKING = "path", "offset", "size", "packing"
+PLACE_FIELDS = (
+    pa.field(KEY, pa.string()),
+    pa.field(PATH, pa.string()),
+    pa.field(OFFSET, pa.int64()),
+    pa.field(SIZE, pa.int64()),
+    pa.field(PACKING, pa.int32()),
+)
+CHUNKS_PER_PART = 256
+MAX_VALUES = 100_000
+
+
+class Listing(NamedTuple):
+    """Some entries of a source: a table of PLACE_FIELDS and label values (strings), and files that are no entries."""
+
+    table: pa.Table
+    skipped: list[Skipped]
+
+
+class Index(BaseModel):
+    """What is known of a source as a whole; `index.json` beside the parts, written last."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chunk_rows: int = Field(description="Rows of every chunk but the last.")
+    num_rows: int = Field(description="Entries, repeated keys included.")
+    num_repeated: int = Field(description="Entries whose key an earlier one has.")
+    vocabularies: dict[str, tuple[str, ...]] = Field(description="Label column to its sorted values.")
+    fingerprint: str = Field(description="Hash of all keys, whatever their order.")
+
+    @property
+    def num_chunks(self) -> int:
+        """Number of chunks."""
+        return -(-self.num_rows // self.chunk_rows)
+
+
+def build_index(uri: str, listings: Iterable[Listing], columns: tuple[str, ...], chunk_rows: int) -> Index:
+    """Write an index of all listings to the folder `uri`.
+
+    Raises:
+        SourceError: there is no entry at all, or a label column has so many values that it is no attribute.
+    """
+    schema = pa.schema([*PLACE_FIELDS, *(pa.field(column, pa.string()) for column in columns)])
+    values: dict[str, set[str]] = {column: set() for column in columns}
+    hashes: list[npt.NDArray[np.uint64]] = []
+    last_skipped: list[Skipped] = []
+
+    def seen() -> Iterator[pa.Table]:
+        for number, listing in enumerate(listings):
+            if listing.skipped:
+                report = storage.join(uri, f"skipped-{number:06d}.jsonl")
+                storage.write_bytes(report, b"\n".join(to_lines(listing.skipped)))
+                last_skipped[:] = listing.skipped[:1]
+            _collect_values(values, listing.table)
+            hashes.append(hash_keys(listing.table[KEY].to_pylist()))
+            yield listing.table.select(schema.names).cast(schema)
+
+    for part, table in enumerate(_rebatch(seen(), chunk_rows * CHUNKS_PER_PART)):
+        storage.write_bytes(_part_uri(uri, part), _to_ipc(table, chunk_rows))
+    all_hashes = np.concatenate(hashes) if hashes else np.empty(0, np.uint64)
+    if not len(all_hashes):
+        example = f"; for example {last_skipped[0].path}: {last_skipped[0].detail}" if last_skipped else ""
+        raise SourceError(f"the source holds no image that can be used{example}")
+    repeated = _repeated_rows(all_hashes)
+    storage.write_bytes(storage.join(uri, "repeated.npy"), _to_npy(repeated))
+    index = Index(
+        chunk_rows=chunk_rows,
+        num_rows=len(all_hashes),
+        num_repeated=len(repeated),
+        vocabularies={column: sort_values(found) for column, found in values.items()},
+        fingerprint=f"{int(all_hashes.sum()):016x}-{len(all_hashes)}",
+    )
+    storage.write_bytes(storage.join(uri, "index.json"), index.model_dump_json().encode())
+    return index
+
+
+def read_index(uri: str) -> Index | None:
+    """Read a finished index; None if there is none."""
+    path = storage.join(uri, "index.json")
+    return Index.model_validate_json(storage.read_bytes(path)) if storage.exists(path) else None
+
+
+def read_chunk(uri: str, index: Index, chunk: int) -> pa.RecordBatch:
+    """Read the entries of one chunk."""
+    part, position = divmod(chunk, CHUNKS_PER_PART)
+    with storage.open_input(_part_uri(uri, part)) as file, pa.ipc.open_file(file) as reader:
+        return reader.get_batch(position)
+
+
+def read_repeated(uri: str, index: Index) -> npt.NDArray[np.int64]:
+    """Read the numbers of the entries that repeat an earlier key, sorted."""
+    if not index.num_repeated:
+        return np.empty(0, np.int64)
+    rows: npt.NDArray[np.int64] = np.load(io.BytesIO(storage.read_bytes(storage.join(uri, "repeated.npy"))))
+    return rows
+
+
+def sort_values(values: Iterable[str]) -> tuple[str, ...]:
+    """Sort a vocabulary: by number if all its values are numbers, else by letter."""
+    found = sorted(values)
+    try:
+        return tuple(sorted(found, key=float))
+    except ValueError:
+        return tuple(found)
+
+
+def _collect_values(values: dict[str, set[str]], table: pa.Table) -> None:
+    for column, found in values.items():
+        found.update(pc.unique(table[column]).to_pylist())
+        if len(found) > MAX_VALUES:
+            raise SourceError(
+                f"column {column!r} has more than {MAX_VALUES:,} different values; that is a name rather than an"
+                " attribute: choose another column in data.attributes"
+            )
+
+
+def _rebatch(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
+    waiting: list[pa.Table] = []
+    count = 0
+    for table in tables:
+        waiting.append(table)
+        count += table.num_rows
+        while count >= rows:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, rows)
+            waiting, count = [joined.slice(rows)], count - rows
+    if count:
+        yield pa.concat_tables(waiting)
+
+
+def _repeated_rows(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Find the rows whose hash an earlier row has; 64 bits confuse two of 20 million keys once in 100,000 sets."""
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    return np.sort(order[1:][ordered[1:] == ordered[:-1]]).astype(np.int64)
+
+
+def _part_uri(uri: str, part: int) -> str:
+    return storage.join(uri, f"part-{part:06d}.arrow")
+
+
+def _to_ipc(table: pa.Table, chunk_rows: int) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        for batch in table.combine_chunks().to_batches(max_chunksize=chunk_rows):
+            writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def _to_npy(array: npt.NDArray[np.int64]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()

@@ -1,0 +1,177 @@
+"""Ingest: from a source of images to a data set of shards and a manifest, streamed, restartable, reported."""
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import JsonValue
+
+from diffusegae import storage
+from diffusegae.config.data import DataConfig
+from diffusegae.data.pipeline import run_units
+from diffusegae.data.records import SourceError, to_lines
+from diffusegae.data.shards import Manifest, Recipe, has_manifest, read_manifest, write_manifest
+from diffusegae.data.sources import Source, label_columns, open_source
+from diffusegae.data.thumbnails import write_contact_sheet
+from diffusegae.data.units import UnitRecord, UnitWriter, read_records
+from diffusegae.schema import SchemaError, build_schema
+
+_WORK_FOLDER = "_ingest"
+_PROGRESS_SECONDS = 5.0
+_logger = logging.getLogger(__name__)
+
+
+class RecipeError(ValueError):
+    """The address already holds a data set that another config made."""
+
+
+def ingest(data: DataConfig, image_size: int, uri: str) -> Manifest:
+    """Make the data set that a config describes at `uri`, or finish one that was interrupted, on the running Ray.
+
+    A data set that is already whole and of the same config is returned at once.
+
+    Raises:
+        RecipeError: the address holds (part of) a data set of another config.
+        SourceError: the source is missing, damaged, holds no usable image, or lacks a column.
+        SchemaError: an attribute reads a column that the data lacks, or has a single value.
+    """
+    root = storage.resolve(uri)
+    work = storage.join(root, _WORK_FOLDER)
+    recipe = make_recipe(data, image_size)
+    if has_manifest(root):
+        manifest = read_manifest(root)
+        _require_same(recipe, manifest.recipe, root)
+        _logger.info("%s: already ingested, %s images", root, f"{manifest.num_rows:,}")
+        return manifest
+    _claim(recipe, root, work)
+    source = open_source(data, image_size, storage.join(work, "index"))
+    build_schema(data.attributes, source.vocabularies)
+    records_uri = storage.join(work, "units")
+    _run(UnitWriter(source, recipe, root, records_uri), read_records(records_uri), root)
+    manifest = _finish(data, recipe, source, read_records(records_uri), root)
+    storage.delete(work)
+    storage.delete_unfinished(root)
+    return manifest
+
+
+def make_recipe(data: DataConfig, image_size: int) -> Recipe:
+    """Return all of a config that decides which rows the data set holds."""
+    return Recipe(
+        source=data.source,
+        source_config=_source_config(data),
+        columns=label_columns(data),
+        image_size=image_size,
+        encoding=data.encoding,
+        quality=0 if data.encoding == "png" else data.quality,
+        holdout_percent=data.holdout_percent,
+        shard_rows=data.shard_rows,
+    )
+
+
+def _source_config(data: DataConfig) -> dict[str, JsonValue]:
+    if data.source == "vehicles":
+        return data.vehicles.model_dump(mode="json")
+    if data.source == "ilab":
+        return {"uri": storage.resolve(data.ilab.uri)}
+    folder = data.folder
+    return {
+        "images": storage.resolve(folder.images),
+        "table": storage.resolve(folder.table),
+        "path_column": folder.path_column,
+    }
+
+
+def _claim(recipe: Recipe, root: str, work: str) -> None:
+    """Note which recipe the unfinished data set at an address follows, or check that it is this one."""
+    note = storage.join(work, "recipe.json")
+    if storage.exists(note):
+        _require_same(recipe, Recipe.model_validate_json(storage.read_bytes(note)), root)
+        _logger.info("%s: continuing an interrupted ingest", root)
+    else:
+        storage.write_bytes(note, recipe.model_dump_json(indent=1).encode())
+
+
+def _require_same(recipe: Recipe, there: Recipe, root: str) -> None:
+    if difference := recipe.difference(there):
+        raise RecipeError(
+            f"{root} holds a data set of another config: {difference}. Give this one another address, or delete it"
+        )
+
+
+def _run(writer: UnitWriter, records: Sequence[UnitRecord], root: str) -> None:
+    """Do the units without a record, logging progress and the time left."""
+    done = {record.unit for record in records}
+    units = [unit for unit in range(writer.source.num_units) if unit not in done]
+    _logger.info("%s: %d units to do, %d done before", root, len(units), len(done))
+    started = reported = time.monotonic()
+    num_rows = 0
+    for count, rows in enumerate(run_units(units, writer), start=1):
+        num_rows += rows
+        now = time.monotonic()
+        if now - reported >= _PROGRESS_SECONDS or count == len(units):
+            reported, rate = now, num_rows / (now - started)
+            left = (now - started) * (len(units) - count) / count
+            _logger.info(
+                "unit %d of %d: %d images, %.0f images/s, %.0f s left", count, len(units), num_rows, rate, left
+            )
+
+
+def _finish(data: DataConfig, recipe: Recipe, source: Source, records: Sequence[UnitRecord], root: str) -> Manifest:
+    """Check what came out, write report, sheet and, last, the manifest."""
+    skipped = _write_report(records, root)
+    shards = tuple(record.shard for record in records if record.shard)
+    if not shards:
+        example = next(item for record in records for item in record.skipped)
+        raise SourceError(f"no image could be used: {skipped}; the first: {example.path}: {example.detail}")
+    manifest = Manifest(
+        recipe=recipe,
+        source_fingerprint=source.fingerprint,
+        columns=source.vocabularies,
+        value_counts=_sum_counts(records),
+        num_rows=sum(shard.num_rows for shard in shards),
+        num_train=sum(shard.num_train for shard in shards),
+        shards=shards,
+        skipped=skipped,
+    )
+    _check_values(data, manifest)
+    first = next(iter(data.attributes.items()))
+    sheet = write_contact_sheet(root, manifest, first[1].column or first[0])
+    write_manifest(root, manifest)
+    _logger.info("%s: %d images in %d shards, %d skipped %s, thumbnails in %s", root, manifest.num_rows, len(shards),
+                 sum(skipped.values()), skipped, sheet)  # fmt: skip
+    return manifest
+
+
+def _write_report(records: Sequence[UnitRecord], root: str) -> dict[str, int]:
+    """Write skipped.jsonl: every file left out, by the listing or by a unit; return the number per reason."""
+    listed = storage.list_files(storage.join(root, _WORK_FOLDER, "index"), ".jsonl")
+    lines = [line for path in listed for line in storage.read_bytes(path).splitlines()]
+    lines += [line for record in records for line in to_lines(record.skipped)]
+    storage.write_bytes(storage.join(root, "skipped.jsonl"), b"".join(line + b"\n" for line in lines))
+    return dict(Counter(str(json.loads(line)["reason"]) for line in lines))
+
+
+def _sum_counts(records: Sequence[UnitRecord]) -> dict[str, tuple[int, ...]]:
+    columns = records[0].value_counts
+    return {
+        column: tuple(np.sum([record.value_counts[column] for record in records], axis=0).tolist())
+        for column in columns
+    }
+
+
+def _check_values(data: DataConfig, manifest: Manifest) -> None:
+    """Refuse an attribute of which unreadable images left a single value, and warn of values that have no image."""
+    for name, spec in data.attributes.items():
+        for column in {spec.column or name, spec.group_column or spec.column or name}:
+            counts = manifest.value_counts[column]
+            empty = [value for value, count in zip(manifest.columns[column], counts, strict=True) if not count]
+            if len(counts) - len(empty) < 2:
+                raise SchemaError(
+                    f"attribute {name!r}: of column {column!r} all readable images have one value; the images of"
+                    f" {empty[:5]} were skipped: {manifest.skipped}. See skipped.jsonl"
+                )
+            if empty:
+                _logger.warning("column %r: no readable image has the values %s", column, empty[:20])

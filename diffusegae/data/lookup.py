@@ -1,0 +1,118 @@
+"""Random access to stored images: pixels by row, and the row that shows a wanted combination of labels.
+
+Because a combination of GROUP labels names what a picture shows, the true image of an edit ("this instance, in that
+pose, on that background") is looked up among the stored images instead of being made again.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Bool, Integer, UInt8
+
+from diffusegae import storage
+from diffusegae.data.records import IMAGE
+from diffusegae.data.shards import ROW_GROUP_ROWS, LabelTable, Manifest, load_labels
+from diffusegae.images import decode_batch
+
+MISSING = -1
+# A sample comes from whole row groups that together hold so many rows, so that little of a huge set is read.
+POOL_ROWS, POOL_SHARE = 1 << 16, 8
+_READ_THREADS = 4
+
+Rows = Integer[np.ndarray, "_"]
+Flags = Bool[np.ndarray, "_"]
+
+
+class ImageLookup:
+    """The images of the data set at a URI by row; a row is a place in its label table."""
+
+    def __init__(self, uri: str, manifest: Manifest) -> None:
+        self.uri, self.manifest = uri, manifest
+        self._tables: dict[tuple[str, ...], LabelIndex] = {}
+
+    @cached_property
+    def labels(self) -> LabelTable:
+        """Labels, split and place of all rows, loaded once."""
+        return load_labels(self.uri, self.manifest)
+
+    def take(self, rows: Rows) -> UInt8[np.ndarray, "rows size size 3"]:
+        """Return the pixels of rows in their order, reading each row group that holds one of them once."""
+        size = self.manifest.image_size
+        wanted, places = np.unique(rows, return_inverse=True)
+        shard, inside = self.labels.shard[wanted], self.labels.row[wanted]
+        row_group = shard.astype(np.int64) << 32 | inside // ROW_GROUP_ROWS
+        starts = np.flatnonzero(np.diff(row_group, prepend=-1))
+        pixels = np.empty((len(wanted), size, size, 3), np.uint8)
+
+        def read(piece: Rows) -> None:
+            pixels[piece] = self._read(int(shard[piece[0]]), inside[piece], size)
+
+        with ThreadPoolExecutor(_READ_THREADS) as pool:
+            list(pool.map(read, np.split(np.arange(len(wanted)), starts[1:]) if len(wanted) else []))
+        return pixels[places]
+
+    def find(self, labels: Integer[np.ndarray, "count columns"], columns: Sequence[str]) -> Rows:
+        """Return the first row with each combination of labels in the given columns, MISSING where there is none."""
+        key = tuple(columns)
+        if key not in self._tables:
+            self._tables[key] = LabelIndex(
+                self.labels.matrix(key), [len(self.manifest.columns[column]) for column in key]
+            )
+        return self._tables[key].find(labels)
+
+    def sample(self, count: int, held_out: bool, generator: np.random.Generator) -> Rows:
+        """Draw at most `count` distinct rows of one side of the split, in random order.
+
+        They come from whole row groups, drawn until these hold several times more rows than are asked for: all of a
+        small set, a few of a huge one.
+        """
+        eligible: Flags = self.labels.held_out == held_out
+        pool = max(POOL_ROWS, POOL_SHARE * count)
+        if np.count_nonzero(eligible) > pool:
+            eligible &= self._pool(eligible, pool, generator)
+        return generator.permutation(np.flatnonzero(eligible))[:count]
+
+    def _pool(
+        self, eligible: Flags, size: int, generator: np.random.Generator
+    ) -> Flags:
+        """Tell which rows lie in row groups drawn until they hold `size` eligible rows."""
+        row_group = np.cumsum(self.labels.row % ROW_GROUP_ROWS == 0) - 1
+        held = np.bincount(row_group, weights=eligible)
+        order = generator.permutation(len(held))
+        num_drawn = int(np.searchsorted(np.cumsum(held[order]), size)) + 1
+        return np.isin(row_group, order[:num_drawn])
+
+    def _read(self, shard: int, rows: Rows, size: int) -> UInt8[np.ndarray, "rows size size 3"]:
+        filesystem, path = storage.locate(storage.join(self.uri, self.manifest.shards[shard].path))
+        group = int(rows[0]) // ROW_GROUP_ROWS
+        table = pq.ParquetFile(path, filesystem=filesystem).read_row_group(group, columns=[IMAGE])
+        encoded = table[IMAGE].take(pa.array(rows - group * ROW_GROUP_ROWS))
+        return decode_batch(encoded.to_pylist(), size)
+
+
+class LabelIndex:
+    """A table from combinations of labels to the first row that has them: 12 bytes per row."""
+
+    def __init__(self, labels: Integer[np.ndarray, "rows columns"], cardinalities: Sequence[int]) -> None:
+        self._sizes = np.asarray(cardinalities, np.int64)
+        codes = self._encode(labels)
+        order = np.argsort(codes, kind="stable")
+        self._codes = codes[order]
+        self._rows = order.astype(np.int32 if len(order) < 2**31 else np.int64)
+
+    def find(self, labels: Integer[np.ndarray, "count columns"]) -> Rows:
+        """Return the first row of each combination, MISSING where there is none."""
+        codes = self._encode(labels)
+        places = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
+        return np.where(self._codes[places] == codes, self._rows[places], MISSING)
+
+    def _encode(self, labels: Integer[np.ndarray, "count columns"]) -> Integer[np.ndarray, " count"]:
+        """Return one number per combination; iLab's 718 x 417 x 88 are far below 2^63."""
+        codes = np.zeros(len(labels), np.int64)
+        for column, size in enumerate(self._sizes):
+            codes = codes * size + labels[:, column]
+        return codes

@@ -1,0 +1,217 @@
+"""Shards: the Parquet files of a data set, the manifest that describes them, and the split by hash of the key.
+
+A data set is a folder: `manifest.json`, `images-NNNNN.parquet`, `skipped.jsonl`, `thumbnails.png`. The manifest is
+written last, so where there is one the set is whole.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from diffusegae import storage
+from diffusegae.data.records import HELD_OUT, IMAGE, KEY
+from diffusegae.images import Encoding
+
+FORMAT_VERSION = 1
+ROW_GROUP_ROWS = 1024
+_READ_THREADS = 4
+
+
+class ManifestError(ValueError):
+    """A data set that is missing, of another version, or not what its manifest says."""
+
+
+class Recipe(BaseModel):
+    """All that decides which rows a data set holds; two equal recipes need one data set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(description="Kind of source.")
+    source_config: dict[str, JsonValue] = Field(description="The source's own settings.")
+    columns: tuple[str, ...] = Field(description="Label columns.")
+    image_size: int = Field(description="Side of the stored images in pixels.")
+    encoding: Encoding = Field(description="Encoding of the stored images.")
+    quality: int = Field(description="Quality of jpeg and webp; 0 for png.")
+    holdout_percent: int = Field(description="Share of held-out keys.")
+    shard_rows: int = Field(description="Rows that a shard was planned to hold.")
+
+    def difference(self, other: "Recipe") -> str:
+        """Say what `other` has that this recipe has not, "" if they are equal."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        return "; ".join(
+            f"{name} {theirs[name]!r} instead of {mine[name]!r}" for name in mine if mine[name] != theirs[name]
+        )
+
+
+class Shard(BaseModel):
+    """One Parquet file, its path relative to the manifest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    num_rows: int
+    num_train: int
+    num_bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What a data set holds: vocabularies, counts, shards with their checksums, and how it was made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    recipe: Recipe
+    source_fingerprint: str = Field(description="Hash of the keys (or the settings) of the source.")
+    columns: dict[str, tuple[str, ...]] = Field(description="Label column to its vocabulary; a label indexes it.")
+    value_counts: dict[str, tuple[int, ...]] = Field(description="Rows per value of each vocabulary.")
+    num_rows: int
+    num_train: int
+    shards: tuple[Shard, ...]
+    skipped: dict[str, int] = Field(description="Reason to number of files that were not ingested.")
+
+    @property
+    def image_size(self) -> int:
+        """Side of the stored images in pixels."""
+        return self.recipe.image_size
+
+    @property
+    def num_held_out(self) -> int:
+        """Rows that training never sees."""
+        return self.num_rows - self.num_train
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """The labels of all rows as compact arrays [n], in the order of the shards, and where each row is."""
+
+    columns: Mapping[str, npt.NDArray[np.int32]]
+    held_out: npt.NDArray[np.bool_]
+    shard: npt.NDArray[np.int32]
+    row: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.held_out)
+
+    def matrix(self, names: Sequence[str]) -> npt.NDArray[np.int32]:
+        """Return the labels of some columns side by side: [n, len(names)]."""
+        return np.stack([self.columns[name] for name in names], axis=1)
+
+
+def hash_keys(keys: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """Hash keys to 64 bits that are the same on every machine and in every version."""
+    digests = b"".join(hashlib.blake2b(key.encode(), digest_size=8).digest() for key in keys)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+def is_held_out(keys: Iterable[str], percent: int) -> npt.NDArray[np.bool_]:
+    """Tell which keys are held out: a function of the key and nothing else, so the split outlives any sharding.
+
+    What is held out at some percentage stays so at every larger one.
+    """
+    return hash_keys(keys) % np.uint64(100) < percent
+
+
+def shard_name(unit: int) -> str:
+    """Name the shard of a unit of work."""
+    return f"images-{unit:05d}.parquet"
+
+
+def encode_shard(rows: pa.Table) -> bytes:
+    """Write image rows as Parquet: pictures as they are, small row groups that readers can stream."""
+    sink = pa.BufferOutputStream()
+    labels = [name for name in rows.column_names if name not in (IMAGE, KEY)]
+    compression = {name: "none" if name == IMAGE else "zstd" for name in rows.column_names}
+    pq.write_table(
+        rows,
+        sink,
+        row_group_size=ROW_GROUP_ROWS,
+        compression=compression,
+        use_dictionary=labels,
+        write_statistics=labels,
+    )
+    return bytes(sink.getvalue())
+
+
+def describe_shard(path: str, data: bytes, num_train: int) -> Shard:
+    """Describe a shard that is about to be written."""
+    num_rows = pq.ParquetFile(pa.BufferReader(data)).metadata.num_rows
+    digest = hashlib.sha256(data).hexdigest()
+    return Shard(path=path, num_rows=num_rows, num_train=num_train, num_bytes=len(data), sha256=digest)
+
+
+def has_manifest(uri: str) -> bool:
+    """Tell whether a whole data set is at the URI."""
+    return storage.exists(_manifest_uri(uri))
+
+
+def write_manifest(uri: str, manifest: Manifest) -> None:
+    """Write the manifest of the data set at the URI."""
+    storage.write_bytes(_manifest_uri(uri), manifest.model_dump_json(indent=1).encode())
+
+
+def read_manifest(uri: str) -> Manifest:
+    """Read the manifest of the data set at the URI; ManifestError if there is none or it is of another version."""
+    try:
+        content = json.loads(storage.read_bytes(_manifest_uri(uri)))
+    except storage.StorageNotFoundError as error:
+        raise ManifestError(f"{uri}: no data set there (no manifest.json); run jobs/ingest.py first") from error
+    except ValueError as error:
+        raise ManifestError(
+            f"{_manifest_uri(uri)}: not JSON ({error}); delete the data set and ingest again"
+        ) from error
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if version != FORMAT_VERSION:
+        raise ManifestError(f"{uri}: manifest of version {version}, expected {FORMAT_VERSION}; ingest again")
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        raise ManifestError(f"{_manifest_uri(uri)}: {error}; delete the data set and ingest again") from error
+
+
+def verify_shards(uri: str, manifest: Manifest) -> None:
+    """Compare every shard with its checksum; ManifestError names the first that is missing or changed."""
+    for shard in manifest.shards:
+        path = storage.join(uri, shard.path)
+        try:
+            data = storage.read_bytes(path)
+        except storage.StorageNotFoundError as error:
+            raise ManifestError(f"{path} is missing; copy it again, or delete the data set and ingest again") from error
+        if len(data) != shard.num_bytes or hashlib.sha256(data).hexdigest() != shard.sha256:
+            raise ManifestError(
+                f"{path} has {len(data)} bytes that do not match the {shard.num_bytes} of the manifest by checksum;"
+                " copy it again, or delete the data set and ingest again"
+            )
+
+
+def load_labels(uri: str, manifest: Manifest) -> LabelTable:
+    """Load the labels, split and place of all rows without touching the images (9 bytes and 4 per column for each)."""
+    names = [*manifest.columns, HELD_OUT]
+    with ThreadPoolExecutor(_READ_THREADS) as pool:
+        tables = list(pool.map(lambda shard: _read_columns(storage.join(uri, shard.path), names), manifest.shards))
+    joined = pa.concat_tables(tables)
+    counts = [shard.num_rows for shard in manifest.shards]
+    return LabelTable(
+        columns={name: joined[name].to_numpy() for name in manifest.columns},
+        held_out=joined[HELD_OUT].to_numpy(),
+        shard=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
+        row=np.concatenate([np.arange(count, dtype=np.int32) for count in counts]),
+    )
+
+
+def _read_columns(uri: str, names: list[str]) -> pa.Table:
+    filesystem, path = storage.locate(uri)
+    return pq.ParquetFile(path, filesystem=filesystem).read(columns=names)
+
+
+def _manifest_uri(uri: str) -> str:
+    return storage.join(uri, "manifest.json")

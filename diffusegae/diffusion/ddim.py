@@ -1,0 +1,78 @@
+"""DDIM without noise (Eqs. 6 and 7, sigma = 0): the step, sampling and inversion.
+
+Clipping decides everything for an undertrained model. An error of eps enters x_0_hat multiplied by
+sqrt((1 - alpha_bar) / alpha_bar), 144-fold at t = 990. Clamping x_0_hat to [-1, 1] bounds it, and recomputing eps
+from the clamped estimate keeps x = sqrt(alpha_bar) x_0_hat + sqrt(1 - alpha_bar) eps true, so that the step moves x
+along a line through x itself and the inverse step can retrace it.
+"""
+
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from diffusegae.diffusion.process import Denoise, clip_x_0, per_image, x_0_of_eps
+from diffusegae.diffusion.schedule import Schedule
+from diffusegae.diffusion.trajectory import Levels, OnStep, follow, inversion_path, sampling_path
+
+
+def move(
+    x: Float[Tensor, "batch *shape"],
+    x_0_hat: Float[Tensor, "batch *shape"],
+    alpha_bar_from: Float64[Tensor, "batch"],
+    alpha_bar_to: Float64[Tensor, "batch"],
+) -> Float[Tensor, "batch *shape"]:
+    """Carry x to another noise level, up or down, along the line of x_0_hat and the eps that x and it imply.
+
+    alpha_bar_from lies in (0, 1); alpha_bar_to may be 0 (pure eps) or 1 (x_0_hat itself).
+    """
+    eps = (x - per_image(alpha_bar_from.sqrt(), x) * x_0_hat) / per_image((1 - alpha_bar_from).sqrt(), x)
+    x_to = per_image(alpha_bar_to.sqrt(), x) * x_0_hat + per_image((1 - alpha_bar_to).sqrt(), x) * eps
+    return x_to.to(x.dtype)
+
+
+def ddim_step(
+    x: Float[Tensor, "batch *shape"],
+    eps: Float[Tensor, "batch *shape"],
+    alpha_bar_from: Float64[Tensor, "batch"],
+    alpha_bar_to: Float64[Tensor, "batch"],
+    clip: bool = True,
+) -> tuple[Float[Tensor, "batch *shape"], Float[Tensor, "batch *shape"]]:
+    """Move each image between its own two noise levels; return it and the estimate of x_0 on which the move rests."""
+    x_0_hat = x_0_of_eps(x, eps, alpha_bar_from)
+    if clip:
+        x_0_hat = clip_x_0(x_0_hat)
+    return move(x, x_0_hat, alpha_bar_from, alpha_bar_to), x_0_hat
+
+
+def advance(
+    x: Float[Tensor, "batch *shape"],
+    eps: Float[Tensor, "batch *shape"],
+    x_0_previous: Float[Tensor, "batch *shape"],
+    levels: Levels,
+    clip: bool,
+) -> tuple[Float[Tensor, "batch *shape"], Float[Tensor, "batch *shape"]]:
+    """Apply `ddim_step` as a step rule; a first-order method has no use for the step before."""
+    return ddim_step(x, eps, levels.alpha_bar_from, levels.alpha_bar_to, clip)
+
+
+def sample(
+    denoise: Denoise,
+    x_T: Float[Tensor, "batch *shape"],
+    schedule: Schedule,
+    steps: int,
+    clip: bool = True,
+    on_step: OnStep | None = None,
+) -> Float[Tensor, "batch *shape"]:
+    """Turn noise x_T into an image (Eq. 6). Gradients, autocast and eval mode are the caller's matter."""
+    return follow(denoise, x_T, sampling_path(schedule, steps), advance, clip, on_step)
+
+
+def invert(
+    denoise: Denoise,
+    x_0: Float[Tensor, "batch *shape"],
+    schedule: Schedule,
+    steps: int,
+    clip: bool = True,
+    on_step: OnStep | None = None,
+) -> Float[Tensor, "batch *shape"]:
+    """Find the noise x_T from which `sample` returns x_0, under the same denoiser, steps and clip (Eq. 7)."""
+    return follow(denoise, x_0, inversion_path(schedule, steps), advance, clip, on_step)

@@ -1,0 +1,1 @@
+"""Editing: from latent to latent, and from image to image."""

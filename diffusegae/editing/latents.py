@@ -1,0 +1,73 @@
+"""Encode a whole data set: one image shard after another to its z_sem, to be run by actors side by side."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Float
+
+from diffusegae import storage
+from diffusegae.checkpoint import read_meta, read_tensors
+from diffusegae.data.latents import encode_latent_shard, latent_shard_name
+from diffusegae.data.records import IMAGE
+from diffusegae.data.shards import read_manifest
+from diffusegae.images import decode_batch, to_tensor
+from diffusegae.models.autoencoder import DiffuseGAE
+
+
+@contextmanager
+def local_checkpoint(uri: str) -> Iterator[Path]:
+    """Give a checkpoint as a local directory: itself, or a temporary copy of one in object storage."""
+    if storage.is_local(uri):
+        yield Path(storage.resolve(uri))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        storage.download_directory(uri, folder)
+        yield Path(folder)
+
+
+@dataclass(frozen=True)
+class ShardEncoder:
+    """How shards are encoded; `build` loads the model where the work is done."""
+
+    images: str
+    latents: str
+    checkpoint: str
+    batch_size: int
+    num_threads: int
+
+    def build(self) -> Callable[[int], int]:
+        """Load the encoder and return the function that encodes the shard of a number and returns its rows."""
+        torch.set_num_threads(self.num_threads)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        with local_checkpoint(self.checkpoint) as folder:
+            meta = read_meta(folder)
+            model = DiffuseGAE(meta.config.model, meta.attributes)
+            model.load_state_dict(read_tensors(folder, "ema"))
+        model.eval().requires_grad_(False).to(device)
+        shards = read_manifest(self.images).shards
+
+        def encode(number: int) -> int:
+            filesystem, path = storage.locate(storage.join(self.images, shards[number].path))
+            table = pq.ParquetFile(path, filesystem=filesystem).read()
+            z = self._encode_table(model, table, meta.config.model.image_size, device)
+            target = storage.join(self.latents, latent_shard_name(number))
+            storage.write_bytes(target, encode_latent_shard(table, z))
+            return table.num_rows
+
+        return encode
+
+    def _encode_table(
+        self, model: DiffuseGAE, table: pa.Table, size: int, device: torch.device
+    ) -> Float[np.ndarray, "rows z_sem"]:
+        parts = []
+        for batch in table.select([IMAGE]).to_batches(max_chunksize=self.batch_size):
+            pixels = decode_batch(batch.column(0).to_pylist(), size)
+            parts.append(model.encode(to_tensor(pixels).to(device)).cpu().numpy())
+        return np.concatenate(parts)

@@ -1,0 +1,1 @@
+"""Measures of quality and the report that shows them."""

@@ -1,0 +1,60 @@
+"""DiffuseGAE, the whole model: encoder E, normaliser, GAE and UNet, put together (Fig. 1a)."""
+
+from jaxtyping import Float, Num
+from torch import Tensor, nn
+
+from diffusegae.config.model import ModelConfig
+from diffusegae.models.encoder import AlterResNet
+from diffusegae.models.gae import GroupAutoEncoder
+from diffusegae.models.normaliser import LatentNormaliser
+from diffusegae.models.unet import UNet
+from diffusegae.schema import AttributeSchema, SchemaError
+
+
+class DiffuseGAE(nn.Module):
+    """x_0 -> z_sem -> z_dis -> z_sem^ -> prediction of the noise in x_t."""
+
+    def __init__(self, config: ModelConfig, schema: AttributeSchema) -> None:
+        super().__init__()
+        check_part_widths(config, schema)
+        self.encoder = AlterResNet(config)
+        self.unet = UNet(config)
+        self.gae = GroupAutoEncoder(config, schema.widths)
+        self.normaliser = LatentNormaliser(config.z_sem_width)
+
+    def encode(self, x_0: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch z_sem"]:
+        """Return z_sem of images in [-1, 1]."""
+        z_sem: Tensor = self.encoder(x_0)
+        return z_sem
+
+    def disentangle(self, z_sem: Float[Tensor, "batch z_sem"]) -> Float[Tensor, "batch z_dis"]:
+        """Return z_dis, whose slices (by the schema) are the attributes' parts."""
+        return self.gae.encode(self.normaliser.normalise(z_sem))
+
+    def entangle(self, z_dis: Float[Tensor, "batch z_dis"]) -> Float[Tensor, "batch z_sem"]:
+        """Return the z_sem that a z_dis describes."""
+        return self.normaliser.denormalise(self.gae.decode(z_dis))
+
+    def predict(
+        self,
+        x_t: Float[Tensor, "batch 3 height width"],
+        t: Num[Tensor, " batch"],
+        z_sem: Float[Tensor, "batch z_sem"],
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Return the UNet's prediction (eps or v, by the diffusion config)."""
+        prediction: Tensor = self.unet(x_t, t, z_sem)
+        return prediction
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Return how many parameters each part has."""
+        return {name: sum(p.numel() for p in part.parameters()) for name, part in self.named_children()}
+
+
+def check_part_widths(config: ModelConfig, schema: AttributeSchema) -> None:
+    """Raise SchemaError when the attributes' widths do not add up to the model's z_dis_width."""
+    if schema.width != config.z_dis_width:
+        widths = " + ".join(f"{a.width} ({a.name})" for a in schema.attributes)
+        raise SchemaError(
+            f"part widths {widths} = {schema.width} do not add up to model.z_dis_width = {config.z_dis_width};"
+            " change data.attributes.<name>.width or model.z_dis_width"
+        )

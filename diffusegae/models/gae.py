@@ -1,0 +1,104 @@
+"""GAE, the group-supervised auto-encoder: z_sem to z_dis, whose parts are the attributes, and back (Fig. 1b, facts §5).
+
+Encoder: a square MLP block, four widening MLP blocks, the bottlenecks, and a two-layer projection to z_dis. The decoder
+mirrors it, and its last block is a skip block, without which training is unstable (paper, section 3.4). It works on
+normalised latents; `models/normaliser.py` is what normalises them.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diffusegae.config.model import GaeConfig, ModelConfig
+from diffusegae.models.layers import group_norm
+
+
+def _norm(kind: str, width: int) -> nn.Module:
+    return nn.LayerNorm(width) if kind == "layer" else group_norm(width)
+
+
+class MlpBlock(nn.Module):
+    """Linear, norm, SiLU and dropout, plus the input (projected when the width changes)."""
+
+    def __init__(self, inputs: int, outputs: int, config: GaeConfig) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs, bias=False)
+        self.norm = _norm(config.norm, outputs)
+        self.dropout = nn.Dropout(config.dropout)
+        self.skip = nn.Linear(inputs, outputs) if inputs != outputs else nn.Identity()
+
+    def forward(self, h: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
+        """Return the block's output."""
+        result: Tensor = self.skip(h) + self.dropout(F.silu(self.norm(self.linear(h))))
+        return result
+
+
+class BottleneckBlock(nn.Module):
+    """Two linear layers with norms and SiLU between, plus the input, at constant width."""
+
+    def __init__(self, width: int, config: GaeConfig) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
+        self.norm_first, self.norm_second = _norm(config.norm, width), _norm(config.norm, width)
+
+    def forward(self, h: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        """Return the block's output."""
+        result: Tensor = h + self.norm_second(self.second(F.silu(self.norm_first(self.first(h)))))
+        return result
+
+
+class PartNorm(nn.Module):
+    """Layer-normalise each attribute's part of z_dis by itself, without learned scale.
+
+    A part of fixed length cannot hide a second attribute in its magnitude; without it identity leaks into other parts.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.widths = list(widths)
+
+    def forward(self, z_dis: Float[Tensor, "batch z_dis"]) -> Float[Tensor, "batch z_dis"]:
+        """Return z_dis with every part at mean 0 and variance 1."""
+        parts = z_dis.split(self.widths, dim=1)
+        return torch.cat([F.layer_norm(part, (part.shape[1],)) for part in parts], dim=1)
+
+
+class GroupAutoEncoder(nn.Module):
+    """The GAE: `encode` to z_dis, `decode` back to the normalised z_sem."""
+
+    def __init__(self, config: ModelConfig, part_widths: Sequence[int]) -> None:
+        super().__init__()
+        gae, z_sem, z_dis = config.gae, config.z_sem_width, config.z_dis_width
+        ladder = [z_sem, *gae.widths]
+        steps = list(zip(ladder[:-1], ladder[1:], strict=True))
+        top = ladder[-1]
+        self.encoder = nn.Sequential(
+            MlpBlock(z_sem, z_sem, gae),
+            *(MlpBlock(inputs, outputs, gae) for inputs, outputs in steps),
+            *(BottleneckBlock(top, gae) for _ in range(gae.num_bottlenecks)),
+            nn.Sequential(nn.Linear(top, top), nn.SiLU(), nn.Linear(top, z_dis)),
+        )
+        self.decoder = nn.Sequential(
+            nn.Sequential(nn.Linear(z_dis, top), nn.SiLU(), nn.Linear(top, top)),
+            *(BottleneckBlock(top, gae) for _ in range(gae.num_bottlenecks)),
+            *(MlpBlock(outputs, inputs, gae) for inputs, outputs in reversed(steps)),
+            MlpBlock(z_sem, z_sem, gae),
+        )
+        self.part_norm = PartNorm(part_widths) if gae.normalise_parts else nn.Identity()
+
+    def encode(self, z: Float[Tensor, "batch z_sem"]) -> Float[Tensor, "batch z_dis"]:
+        """Return z_dis of a normalised z_sem."""
+        z_dis: Tensor = self.part_norm(self.encoder(z))
+        return z_dis
+
+    def decode(self, z_dis: Float[Tensor, "batch z_dis"]) -> Float[Tensor, "batch z_sem"]:
+        """Return the normalised z_sem that z_dis describes."""
+        z: Tensor = self.decoder(z_dis)
+        return z
+
+    def forward(self, z: Float[Tensor, "batch z_sem"]) -> Float[Tensor, "batch z_sem"]:
+        """Return the reconstruction of a normalised z_sem."""
+        return self.decode(self.encode(z))

@@ -1,0 +1,120 @@
+"""The conditional UNet, the decoder D_theta: (x_t, t, z_sem) to the prediction of eps or v.
+
+Residual blocks with AdaGN (Eq. 8), attention at the configured feature sides, plain convolution down- and up-sampling
+as in DDPM, skips concatenated. With `pixel_unshuffle` = 2 it works on 2x2 space-to-depth input, a quarter of the pixels.
+"""
+
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diffusegae.config.model import ModelConfig, UNetConfig
+from diffusegae.models.layers import (
+    ConditionedResidual,
+    Downsample,
+    SelfAttention,
+    Upsample,
+    group_norm,
+    timestep_embedding,
+    zero_init,
+)
+
+
+class Level(nn.Module):
+    """A conditioned residual block and, where the level has it, self-attention."""
+
+    def __init__(self, inputs: int, outputs: int, config: UNetConfig, side: int, may_attend: bool = True) -> None:
+        super().__init__()
+        has_attention = may_attend and side in config.attention_resolutions
+        self.residual = ConditionedResidual(
+            inputs,
+            outputs,
+            config.embedding_width,
+            config.dropout,
+            config.z_shift,
+            side if config.positions else 0,
+        )
+        self.attention = SelfAttention(outputs, config.head_width) if has_attention else nn.Identity()
+
+    def forward(
+        self,
+        h: Float[Tensor, "batch inputs height width"],
+        t: Float[Tensor, "batch embedding"],
+        z: Float[Tensor, "batch embedding"],
+    ) -> Float[Tensor, "batch outputs height width"]:
+        """Return the block's output at the input's resolution."""
+        result: Tensor = self.attention(self.residual(h, t, z))
+        return result
+
+
+class UNet(nn.Module):
+    """The noise predictor epsilon_theta(x_t, t, z_sem)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        unet, factor = config.unet, config.pixel_unshuffle
+        channels = [unet.base_width * multiplier for multiplier in unet.multipliers]
+        sides = [config.image_size // factor // 2**level for level in range(len(channels))]
+        self.base_width = unet.base_width
+        self.unshuffle, self.shuffle = nn.PixelUnshuffle(factor), nn.PixelShuffle(factor)
+        self.time = _embedding_mlp(unet.base_width, unet.embedding_width)
+        self.style = _embedding_mlp(config.z_sem_width, unet.embedding_width)
+        self.stem = nn.Conv2d(3 * factor**2, channels[0], 3, padding=1)
+        self.down, skips = _build_down(unet, channels, sides)
+        top = channels[-1]
+        self.middle = nn.ModuleList([Level(top, top, unet, sides[-1]), Level(top, top, unet, sides[-1], False)])
+        self.up = _build_up(unet, channels, sides, skips)
+        self.norm = group_norm(channels[0])
+        self.head = zero_init(nn.Conv2d(channels[0], 3 * factor**2, 3, padding=1))
+
+    def forward(
+        self,
+        x_t: Float[Tensor, "batch 3 height width"],
+        t: Num[Tensor, " batch"],
+        z_sem: Float[Tensor, "batch z_sem"],
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Return the network's prediction for x_t at time t under the condition z_sem."""
+        time = F.silu(self.time(timestep_embedding(t, self.base_width)))
+        style = F.silu(self.style(z_sem))
+        h = self.stem(self.unshuffle(x_t))
+        skips = [h]
+        for block in self.down:
+            h = block(h) if isinstance(block, Downsample) else block(h, time, style)
+            skips.append(h)
+        for block in self.middle:
+            h = block(h, time, style)
+        for block in self.up:
+            h = block(h) if isinstance(block, Upsample) else block(torch.cat([h, skips.pop()], dim=1), time, style)
+        prediction: Tensor = self.shuffle(self.head(F.silu(self.norm(h))))
+        return prediction
+
+
+def _embedding_mlp(inputs: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width))
+
+
+def _build_down(unet: UNetConfig, channels: list[int], sides: list[int]) -> tuple[nn.ModuleList, list[int]]:
+    """Return the blocks on the way down and the channels of every skip, the stem's first."""
+    modules, skips, width = nn.ModuleList(), [channels[0]], channels[0]
+    for level, (outputs, side) in enumerate(zip(channels, sides, strict=True)):
+        for _ in range(unet.num_res_blocks):
+            modules.append(Level(width, outputs, unet, side))
+            width = outputs
+            skips.append(width)
+        if level < len(channels) - 1:
+            modules.append(Downsample(width, width))
+            skips.append(width)
+    return modules, skips
+
+
+def _build_up(unet: UNetConfig, channels: list[int], sides: list[int], skips: list[int]) -> nn.ModuleList:
+    """Return the blocks on the way up; each takes the last skip that is left."""
+    modules, width, remaining = nn.ModuleList(), channels[-1], list(skips)
+    for level in reversed(range(len(channels))):
+        for _ in range(unet.num_res_blocks + 1):
+            modules.append(Level(width + remaining.pop(), channels[level], unet, sides[level]))
+            width = channels[level]
+        if level > 0:
+            modules.append(Upsample(width))
+    return modules

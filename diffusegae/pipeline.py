@@ -1,0 +1,217 @@
+"""The whole road as one object: ingest, three stages, encoding, judging, registering; what is done is not done again.
+
+Every step finds its inputs and leaves its outputs at the addresses of `Layout`, so the jobs can also run one by one.
+"""
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from diffusegae import storage
+from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.data.ingest import ingest
+from diffusegae.data.latents import (
+    STATISTICS,
+    LatentManifest,
+    LatentShard,
+    has_latents,
+    latent_shard_name,
+    read_latent_manifest,
+    write_latent_manifest,
+    write_statistics,
+)
+from diffusegae.data.lookup import ImageLookup
+from diffusegae.data.pipeline import run_actors
+from diffusegae.data.shards import Manifest, read_manifest
+from diffusegae.editing.latents import ShardEncoder, local_checkpoint
+from diffusegae.editing.loading import load_editor
+from diffusegae.metrics.evaluation import Evaluation, evaluate
+from diffusegae.metrics.report import summary_text, write_report
+from diffusegae.schema import AttributeSchema, build_schema
+from diffusegae.tracking.registry import register_model
+from diffusegae.tracking.runs import RunLogger, finish_run, open_pipeline_run, open_stage_run, tracking_uri
+from diffusegae.training.launch import LaunchError, StageDone, launch_stage, read_done
+from diffusegae.training.stages import StageName
+from diffusegae.training.worker import TrainingJob
+
+logger = logging.getLogger(__name__)
+
+STAGE_BEFORE: dict[StageName, StageName | None] = {"pretrain": None, "refine": "pretrain", "finetune": "refine"}
+JUDGED: tuple[StageName, ...] = ("refine", "finetune")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a pipeline keeps its things: URIs below `<storage>/<name>`."""
+
+    root: str
+
+    @classmethod
+    def of(cls, config: PipelineConfig) -> "Layout":
+        """Return the layout of a config's storage and name."""
+        return cls(storage.join(storage.resolve(config.storage), config.name))
+
+    @property
+    def images(self) -> str:
+        """Image shards and their manifest."""
+        return storage.join(self.root, "images")
+
+    @property
+    def latents(self) -> str:
+        """Latent shards, their statistics and manifest."""
+        return storage.join(self.root, "latents")
+
+    @property
+    def stages(self) -> str:
+        """One folder per stage."""
+        return storage.join(self.root, "stages")
+
+    @property
+    def evaluation(self) -> str:
+        """Report, figures and pictures."""
+        return storage.join(self.root, "evaluation")
+
+
+class Pipeline:
+    """A config's road; each method does one step, on the running Ray, or returns what is already there."""
+
+    def __init__(self, config: PipelineConfig) -> None:
+        self.config = config
+        self.layout = Layout.of(config)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The data set; ManifestError if it is not ingested."""
+        return read_manifest(self.layout.images)
+
+    @cached_property
+    def schema(self) -> AttributeSchema:
+        """The attributes as the data has them."""
+        return build_schema(self.config.data.attributes, self.manifest.columns)
+
+    @cached_property
+    def tracking(self) -> str:
+        """The MLflow tracking URI."""
+        return tracking_uri(self.config)
+
+    @cached_property
+    def run_id(self) -> str:
+        """The parent run, the same after a restart."""
+        return open_pipeline_run(self.tracking, self.config)
+
+    def ingest(self) -> Manifest:
+        """Write the image shards."""
+        manifest = ingest(self.config.data, self.config.model.image_size, self.layout.images)
+        if storage.is_local(self.layout.images):
+            RunLogger(self.tracking, self.run_id).log_file(Path(self.layout.images) / "thumbnails.png", "data")
+        return manifest
+
+    def train(self, stage: StageName) -> StageDone:
+        """Train one stage; LaunchError if the one before is not done."""
+        before = self._require_before(stage)
+        is_refine = stage == "refine"
+        run_id = open_stage_run(self.tracking, self.config, self.run_id, stage)
+        job = TrainingJob(
+            stage=stage,
+            config=self.config,
+            attributes=self.schema,
+            rows=self.layout.latents if is_refine else self.layout.images,
+            weights=before.checkpoint if before else "",
+            statistics=storage.join(self.layout.latents, STATISTICS) if is_refine else "",
+            tracking_uri=self.tracking,
+            run_id=run_id,
+        )
+        done = launch_stage(job, self.layout.stages, before.fingerprint if before else "")
+        finish_run(self.tracking, run_id, "FINISHED")
+        return done
+
+    def encode(self) -> LatentManifest:
+        """Encode all images with the pre-trained encoder, shard by shard; shards that exist are not encoded again."""
+        before = self._require_before("refine")
+        assert before is not None
+        if has_latents(self.layout.latents):
+            manifest = read_latent_manifest(self.layout.latents)
+            if manifest.encoder == before.fingerprint:
+                return manifest
+            storage.delete(self.layout.latents)
+        resources, shards = self.config.resources, self.manifest.shards
+        encoder = ShardEncoder(
+            self.layout.images, self.layout.latents, before.checkpoint, resources.encode_batch, num_threads=1
+        )
+        missing = [
+            number
+            for number in range(len(shards))
+            if not storage.exists(storage.join(self.layout.latents, latent_shard_name(number)))
+        ]
+        encoded = 0
+        for rows in run_actors(missing, encoder.build, resources.encode_actors, resources.gpus_per_worker):
+            encoded += rows
+            logger.info("encode: %s of %s images", f"{encoded:,}", f"{self.manifest.num_rows:,}")
+        manifest = LatentManifest(
+            width=self.config.model.z_sem_width,
+            encoder=before.fingerprint,
+            shards=tuple(
+                LatentShard(path=latent_shard_name(number), num_rows=shard.num_rows)
+                for number, shard in enumerate(shards)
+            ),
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            write_statistics(self.layout.latents, manifest, Path(folder))
+        write_latent_manifest(self.layout.latents, manifest)
+        return manifest
+
+    def evaluate(self) -> Evaluation:
+        """Judge stages 2 and 3 side by side, write report.html and send all of it to MLflow."""
+        finished = {stage: self._require(stage) for stage in JUDGED}
+        run_id = open_stage_run(self.tracking, self.config, self.run_id, "evaluate")
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder)
+            editors = {}
+            for stage, done in finished.items():
+                with local_checkpoint(done.checkpoint) as checkpoint:
+                    editors[stage] = load_editor(checkpoint, expected=self.schema)
+            lookup = ImageLookup(self.layout.images, self.manifest)
+            evaluation = evaluate(editors, lookup, self.config, self.schema, output)
+            write_report(evaluation, self.config, output)
+            storage.upload_directory(output, self.layout.evaluation)
+            run = RunLogger(self.tracking, run_id)
+            run.log_metrics(evaluation.metrics, 0)
+            run.log_directory(output, "evaluation")
+        finish_run(self.tracking, run_id, "FINISHED")
+        return evaluation
+
+    def register(self, evaluation: Evaluation) -> str:
+        """Register the fine-tuned model and move the alias to it; return its version."""
+        with local_checkpoint(self._require("finetune").checkpoint) as checkpoint:
+            return register_model(self.tracking, self.run_id, checkpoint, self.config, evaluation.metrics)
+
+    def run(self) -> str:
+        """Do every step that is not done yet; return the matrix, the report's path and the registered version."""
+        self.ingest()
+        self.train("pretrain")
+        self.encode()
+        self.train("refine")
+        self.train("finetune")
+        evaluation = self.evaluate()
+        version = self.register(evaluation)
+        finish_run(self.tracking, self.run_id, "FINISHED")
+        return "\n".join(
+            [
+                summary_text(evaluation),
+                f"report:    {storage.join(self.layout.evaluation, 'report.html')}",
+                f"model:     models:/{self.config.tracking.model_name}@{self.config.tracking.alias} (version {version})",
+                f"tracking:  {self.tracking}",
+            ]
+        )
+
+    def _require_before(self, stage: StageName) -> StageDone | None:
+        before = STAGE_BEFORE[stage]
+        return self._require(before) if before else None
+
+    def _require(self, stage: StageName) -> StageDone:
+        done = read_done(self.layout.stages, stage)
+        if done is None:
+            raise LaunchError(f"stage {stage!r} of {self.config.name!r} is not done; run jobs/train.py --stage {stage}")
+        return done

@@ -1,0 +1,178 @@
+"""The attribute schema: which attributes images have, their values, and which slice of z_dis belongs to which.
+
+Every other module asks this one; nothing else knows an attribute's name, cardinality or place in z_dis. An attribute
+reads its labels from one column of the image rows and its GROUP labels from another (usually the same): iLab's identity
+is judged by category, but two images only share it for GROUP(C, s) when they show the same instance.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class SchemaError(ValueError):
+    """An attribute, value or width that the schema does not allow."""
+
+
+class Attribute(BaseModel):
+    """One attribute: its label column, its GROUP column, their vocabularies and its width in z_dis."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, description="Name by which people and requests address the attribute.")
+    column: str = Field(description="Column of the image rows that holds its label.")
+    group_column: str = Field(description="Column that must agree (or differ) when GROUPs are formed.")
+    values: tuple[str, ...] = Field(description="Vocabulary of `column`; a label is an index into it.")
+    group_values: tuple[str, ...] = Field(description="Vocabulary of `group_column`.")
+    width: int = Field(gt=0, description="How many dimensions of z_dis belong to it.")
+
+    @model_validator(mode="after")
+    def _check_vocabularies(self) -> Self:
+        for column, values in ((self.column, self.values), (self.group_column, self.group_values)):
+            if len(values) < 2:
+                raise SchemaError(
+                    f"attribute {self.name!r}: column {column!r} has {len(values)} value(s) {list(values)}; an attribute"
+                    " needs at least 2. Leave it out of data.attributes or add images with another value"
+                )
+            if len(set(values)) != len(values):
+                raise SchemaError(f"attribute {self.name!r}: column {column!r} lists a value twice in its vocabulary")
+        return self
+
+    def index_of(self, value: str) -> int:
+        """Return the label of a value; SchemaError lists the known values."""
+        try:
+            return self.values.index(value)
+        except ValueError:
+            shown = ", ".join(self.values[:12]) + (", …" if len(self.values) > 12 else "")
+            raise SchemaError(f"attribute {self.name!r} has no value {value!r}; expected one of: {shown}") from None
+
+
+class AttributeSchema(BaseModel):
+    """The ordered attributes of a data set; z_dis is their parts laid side by side in this order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attributes: tuple[Attribute, ...]
+
+    @model_validator(mode="after")
+    def _check_attributes(self) -> Self:
+        if len(self.attributes) < 2:
+            raise SchemaError(
+                f"the schema has {len(self.attributes)} attribute(s) {list(self.names)}; GROUPs need at least 2"
+            )
+        if len(set(self.names)) != len(self.names):
+            raise SchemaError(f"the schema names an attribute twice: {list(self.names)}")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Attribute names in order."""
+        return tuple(attribute.name for attribute in self.attributes)
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """Number of label values of each attribute."""
+        return tuple(len(attribute.values) for attribute in self.attributes)
+
+    @property
+    def width(self) -> int:
+        """Width of z_dis."""
+        return sum(attribute.width for attribute in self.attributes)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Width of each attribute's part of z_dis, in order."""
+        return tuple(attribute.width for attribute in self.attributes)
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Slice of z_dis of each attribute, in order."""
+        starts = [sum(self.widths[:j]) for j in range(len(self.widths))]
+        return tuple(slice(start, start + width) for start, width in zip(starts, self.widths, strict=True))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Label column of each attribute, in order."""
+        return tuple(attribute.column for attribute in self.attributes)
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """GROUP column of each attribute, in order."""
+        return tuple(attribute.group_column for attribute in self.attributes)
+
+    def index_of(self, name: str) -> int:
+        """Return the position of an attribute; SchemaError lists the known names."""
+        if name not in self.names:
+            raise SchemaError(f"unknown attribute {name!r}; expected one of: {', '.join(self.names)}")
+        return self.names.index(name)
+
+    def slice_of(self, name: str) -> slice:
+        """Return the slice of z_dis that belongs to an attribute; SchemaError if there is none of that name."""
+        return self.slices[self.index_of(name)]
+
+    def fingerprint(self) -> str:
+        """Return a short hash that two schemas share only when names, values, order and widths are equal."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def require_same(self, other: "AttributeSchema", where: str) -> None:
+        """Raise SchemaError that names the first difference when `other` (found in `where`) is not this schema."""
+        if self.fingerprint() == other.fingerprint():
+            return
+        raise SchemaError(
+            f"{where} was made for another schema: {_first_difference(self, other)}. Train on this data under a new name,"
+            " or point to the data set the checkpoint was trained on"
+        )
+
+
+class AttributeSpec(BaseModel):
+    """What a config says of an attribute: where its labels are and how wide its part of z_dis is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    column: str = Field("", description="Label column; the attribute's own name when empty.")
+    group_column: str = Field("", description="Column that forms GROUPs; the label column when empty.")
+    width: int = Field(gt=0, description="Width of its part of z_dis.")
+
+
+def build_schema(specs: Mapping[str, AttributeSpec], vocabularies: Mapping[str, Sequence[str]]) -> AttributeSchema:
+    """Join what the config asks for with the vocabularies found in the data.
+
+    Raises:
+        SchemaError: a spec names a column that the data lacks, or a column has a single value.
+    """
+    attributes = []
+    for name, spec in specs.items():
+        column = spec.column or name
+        group_column = spec.group_column or column
+        for needed in (column, group_column):
+            if needed not in vocabularies:
+                raise SchemaError(
+                    f"attribute {name!r} reads column {needed!r}, which the data does not have;"
+                    f" its label columns are: {', '.join(vocabularies)}. Set data.attributes.{name}.column"
+                )
+        attributes.append(
+            Attribute(
+                name=name,
+                column=column,
+                group_column=group_column,
+                values=tuple(vocabularies[column]),
+                group_values=tuple(vocabularies[group_column]),
+                width=spec.width,
+            )
+        )
+    return AttributeSchema(attributes=tuple(attributes))
+
+
+def _first_difference(mine: AttributeSchema, other: AttributeSchema) -> str:
+    if mine.names != other.names:
+        return f"attributes {list(other.names)} instead of {list(mine.names)}"
+    for a, b in zip(mine.attributes, other.attributes, strict=True):
+        if a.width != b.width:
+            return f"part {a.name!r} is {b.width} wide instead of {a.width}"
+        if a.values != b.values:
+            return f"attribute {a.name!r} has {len(b.values)} values {list(b.values)[:5]}… instead of {len(a.values)}"
+    return "attributes read other columns"

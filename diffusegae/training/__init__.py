@@ -1,0 +1,1 @@
+"""Losses, stages and the one training loop on Ray Train."""

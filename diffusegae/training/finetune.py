@@ -1,0 +1,116 @@
+"""Stage 3, fine-tuning: encoder, GAE and UNet end to end on GROUPs of images, by L_simple + gamma L_dis (Eq. 12).
+
+The UNet is conditioned on what comes out of the GAE, so the gap between z_sem and its reconstruction closes. With
+`condition: reassembled` it is conditioned on codes whose shared parts were swapped between centre and partners, or all
+brought together from the partners: a member must then be denoised from parts that other images supplied, which is what
+editing asks of the model.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.config.training import FinetuneConfig
+from diffusegae.diffusion.process import PredictionKind
+from diffusegae.diffusion.schedule import Schedule
+from diffusegae.images import label_grid, make_grid, to_pixels
+from diffusegae.models.autoencoder import DiffuseGAE
+from diffusegae.training.losses import (
+    GroupLayout,
+    disentanglement_loss,
+    draw_donors,
+    draw_noise,
+    reassemble_centre,
+    simple_loss,
+    swap_with_centre,
+)
+from diffusegae.training.pretrain import PICTURE_STEPS, decode_latents, schedule_of, shuffle_ratio
+from diffusegae.training.refine import group_layout, monitor_codes
+from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage, StageInputs
+
+MONITOR_GROUPS, PICTURE_GROUPS = 64, 8
+
+
+class JointObjective(ObjectiveModule):
+    """L_simple on all members of GROUPs, under conditions that passed through the GAE, plus gamma L_dis."""
+
+    def __init__(
+        self,
+        model: DiffuseGAE,
+        layout: GroupLayout,
+        schedule: Schedule,
+        kind: PredictionKind,
+        config: FinetuneConfig,
+    ) -> None:
+        super().__init__()
+        self.model, self.layout = model, layout
+        self.schedule, self.kind, self.config = schedule, kind, config
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """Return L of a batch of images [groups, members, 3, h, w]."""
+        groups, members = batch.shape[:2]
+        noisy = draw_noise(batch.flatten(0, 1), self.schedule, generator)
+        z = self.model.normaliser.normalise(self.model.encode(noisy.x_0)).unflatten(0, (groups, members))
+        z_hat = self.model.normaliser.denormalise(self.model.gae.decode(self._condition(z, generator)))
+        prediction = self.model.predict(noisy.x_t, noisy.t, z_hat)
+        simple = simple_loss(prediction, noisy, self.schedule, self.kind)
+        if self.config.gamma == 0:
+            return simple, {"simple": simple.detach()}
+        donors = draw_donors(groups, self.layout, self.config.donors, generator)
+        gae = self.model.gae
+        target = z.detach() if self.config.detach_target else None
+        terms = disentanglement_loss(gae.encode, gae.decode, z, self.layout, donors, generator, target)
+        dis = terms.total(self.config.lambda_ss, self.config.lambda_ur)
+        return simple + self.config.gamma * dis, {"simple": simple.detach(), "dis": dis.detach()}
+
+    def _condition(
+        self, z: Float[Tensor, "groups members z_sem"], generator: torch.Generator
+    ) -> Float[Tensor, "rows z_dis"]:
+        """Return the codes that condition the UNet, one per member."""
+        z_dis = self.model.gae.encode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        if self.config.condition == "reconstructed":
+            return z_dis.flatten(0, 1)
+        centre = reassemble_centre(z_dis, self.layout, generator)[:, None]
+        _, partners = swap_with_centre(z_dis, self.layout)
+        return torch.cat([centre, partners], dim=1).flatten(0, 1)
+
+
+def paint_recombinations(
+    model: DiffuseGAE, batch: Batch, layout: GroupLayout, config: PipelineConfig
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Draw held-out GROUPs: centre, partners, and the centre rebuilt from its partners' parts with fixed x_T."""
+    images = batch[:PICTURE_GROUPS]
+    groups, members = images.shape[:2]
+    z_dis = model.disentangle(model.encode(images.flatten(0, 1))).unflatten(0, (groups, members))
+    codes = reassemble_centre(z_dis, layout, torch.Generator().manual_seed(0))
+    rebuilt = decode_latents(model, model.entangle(codes), config, PICTURE_STEPS)
+    columns = torch.cat([images, rebuilt[:, None]], dim=1)
+    grid = make_grid(to_pixels(columns.flatten(0, 1)), members + 1, scale=max(1, 96 // config.model.image_size))
+    return label_grid(grid, ["centre", *["partner"] * (members - 1), "rebuilt"])
+
+
+def build_finetune(inputs: StageInputs) -> Stage:
+    """Return stage 3; the parts that the config does not name are frozen."""
+    config, model, stage = inputs.config, inputs.build_model(), inputs.config.finetune
+    layout = group_layout(inputs.schema, stage.shared)
+    objective = JointObjective(model, layout, schedule_of(config), config.diffusion.prediction, stage)
+    parts: dict[str, nn.Module] = {"encoder": model.encoder, "gae": model.gae, "unet": model.unet}
+
+    def monitor(ema: DiffuseGAE, batch: Batch, generator: torch.Generator) -> dict[str, float]:
+        images = batch[:MONITOR_GROUPS]
+        z_sem = ema.encode(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+        return {**monitor_codes(ema, z_sem, inputs.schema, layout), **shuffle_ratio(ema, images[:, 0], config, generator)}
+
+    return Stage(
+        name="finetune",
+        config=stage,
+        model=model,
+        objectives=[Objective("joint", objective, {name: parts[name] for name in stage.train})],
+        column="image",
+        shared=stage.shared,
+        monitor=monitor,
+        paint=lambda ema, batch: paint_recombinations(ema, batch, layout, config),
+        frozen=[part for name, part in parts.items() if name not in stage.train],
+    )

@@ -1,0 +1,155 @@
+"""The paper's losses as functions of tensors: L_simple (Eq. 1), L_r, L_ss and L_ur of L_dis (Eqs. 10 and 11).
+
+A GROUP of codes is [groups, 1 + subsets, width]: the centre, then one partner per subset of attributes that it shares
+with the centre. All of L_dis is L1, averaged over elements and summed over the terms of a GROUP, as the authors do.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+from diffusegae.diffusion.process import PredictionKind, add_noise, predict_eps, training_target
+from diffusegae.diffusion.schedule import Schedule
+from diffusegae.editing.operations import recombine_rows
+
+Subsets = Sequence[tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class GroupLayout:
+    """Which parts of z_dis the members of a GROUP share: the schema's slices and the partners' attribute subsets."""
+
+    parts: tuple[slice, ...]
+    subsets: tuple[tuple[int, ...], ...]
+
+    @property
+    def num_members(self) -> int:
+        """Centre and partners."""
+        return 1 + len(self.subsets)
+
+    def reassembly_sources(self) -> list[list[int]]:
+        """Return, per attribute, the members (never the centre) that share its value with the centre."""
+        return [[1 + i for i, subset in enumerate(self.subsets) if j in subset] for j in range(len(self.parts))]
+
+
+@dataclass(frozen=True)
+class NoisyBatch:
+    """A batch at its noise level: x_t, t and the eps that was mixed in."""
+
+    x_0: Float[Tensor, "batch 3 height width"]
+    x_t: Float[Tensor, "batch 3 height width"]
+    t: Int64[Tensor, " batch"]
+    eps: Float[Tensor, "batch 3 height width"]
+
+
+def draw_noise(x_0: Float[Tensor, "batch 3 height width"], schedule: Schedule, generator: torch.Generator) -> NoisyBatch:
+    """Draw t uniformly and eps from N(0, I) per image, on the CPU generator so that devices agree, and mix x_t."""
+    t = torch.randint(0, schedule.num_timesteps, (len(x_0),), generator=generator).to(x_0.device)
+    eps = torch.randn(x_0.shape, generator=generator).to(x_0.device)
+    return NoisyBatch(x_0, add_noise(x_0, eps, t, schedule), t, eps)
+
+
+def simple_loss(
+    prediction: Float[Tensor, "batch 3 height width"], noisy: NoisyBatch, schedule: Schedule, kind: PredictionKind
+) -> Float[Tensor, ""]:
+    """Return L_simple (Eq. 1): the mean squared error of what the network predicts, eps or v."""
+    target = training_target(noisy.x_0, noisy.eps, noisy.t, schedule, kind)
+    return F.mse_loss(prediction.float(), target)
+
+
+def eps_error(
+    prediction: Float[Tensor, "batch 3 height width"], noisy: NoisyBatch, schedule: Schedule, kind: PredictionKind
+) -> Float[Tensor, ""]:
+    """Return the mean squared error in eps, whatever the network predicts (for the z-shuffle ratio)."""
+    return F.mse_loss(predict_eps(prediction.float(), noisy.x_t, noisy.t, schedule, kind), noisy.eps)
+
+
+def swap_with_centre(
+    z_dis: Float[Tensor, "groups members z_dis"], layout: GroupLayout
+) -> tuple[Float[Tensor, "groups subsets z_dis"], Float[Tensor, "groups subsets z_dis"]]:
+    """Swap the shared parts of each partner with the centre's; return the centres' and the partners' new codes."""
+    partners = z_dis[:, 1:].clone()
+    centres = z_dis[:, :1].repeat(1, len(layout.subsets), 1)
+    for i, subset in enumerate(layout.subsets):
+        for j in subset:
+            part = layout.parts[j]
+            centres[:, i, part], partners[:, i, part] = z_dis[:, 1 + i, part], z_dis[:, 0, part]
+    return centres, partners
+
+
+def reassemble_centre(
+    z_dis: Float[Tensor, "groups members z_dis"], layout: GroupLayout, generator: torch.Generator
+) -> Float[Tensor, "groups z_dis"]:
+    """Build the centre's code from partners alone, each part from one (drawn if several do) that shares it."""
+    columns = []
+    for part, sources in zip(layout.parts, layout.reassembly_sources(), strict=True):
+        chosen = torch.randint(0, len(sources), (len(z_dis),), generator=generator)
+        members = torch.tensor(sources)[chosen].to(z_dis.device)
+        columns.append(z_dis[torch.arange(len(z_dis), device=z_dis.device), members, part])
+    return torch.cat(columns, dim=1)
+
+
+def draw_donors(groups: int, layout: GroupLayout, donors: str, generator: torch.Generator) -> Int64[Tensor, "groups parts"]:
+    """Draw whose parts make up z_u (Eq. 10): rows of the flat [groups x members] batch, one per part.
+
+    'group': the parts come from different members of the same GROUP; 'batch': from any rows of the batch.
+    """
+    members, parts = layout.num_members, len(layout.parts)
+    if donors == "batch":
+        return torch.randint(0, groups * members, (groups, parts), generator=generator)
+    order = torch.rand(groups, members, generator=generator).argsort(dim=1)[:, :parts]
+    return order + torch.arange(groups)[:, None] * members
+
+
+@dataclass(frozen=True)
+class Disentanglement:
+    """L_dis' three terms, and the codes they were computed from."""
+
+    reconstruction: Float[Tensor, ""]
+    swap: Float[Tensor, ""]
+    reassembly: Float[Tensor, ""]
+
+    def total(self, lambda_ss: float, lambda_ur: float) -> Float[Tensor, ""]:
+        """Return L_dis = L_r + lambda_ss L_ss + lambda_ur L_ur (Eq. 11)."""
+        return self.reconstruction + lambda_ss * self.swap + lambda_ur * self.reassembly
+
+
+Codec = Callable[[Tensor], Tensor]
+
+
+def disentanglement_loss(
+    encode: Codec,
+    decode: Codec,
+    z: Float[Tensor, "groups members z_sem"],
+    layout: GroupLayout,
+    donors: Int64[Tensor, "groups parts"],
+    generator: torch.Generator,
+    target: Float[Tensor, "groups members z_sem"] | None = None,
+) -> Disentanglement:
+    """Return L_r, L_ss and L_ur of GROUPs of normalised latents; `target` (default z) is what decoding must return.
+
+    L_ss has 2 terms per partner (both sides of the swap) and one for the centre rebuilt from its partners.
+    """
+    goal = z if target is None else target
+    groups, members, _ = z.shape
+    z_dis = encode(z.flatten(0, 1)).unflatten(0, (groups, members))
+    centres, partners = swap_with_centre(z_dis, layout)
+    rebuilt = reassemble_centre(z_dis, layout, generator)[:, None]
+    z_u = recombine_rows(z_dis.flatten(0, 1), donors.to(z.device), layout.parts)
+    codes = torch.cat([z_dis, centres, partners, rebuilt, z_u[:, None]], dim=1)
+    decoded = decode(codes.flatten(0, 1)).unflatten(0, (groups, codes.shape[1]))
+    supervised = torch.cat([goal[:, :1].expand_as(goal[:, 1:]), goal[:, 1:], goal[:, :1]], dim=1)
+    z_u_hat = encode(decoded[:, -1])
+    return Disentanglement(
+        reconstruction=_summed_l1(decoded[:, :members], goal),
+        swap=_summed_l1(decoded[:, members:-1], supervised),
+        reassembly=F.l1_loss(z_u_hat, z_u),
+    )
+
+
+def _summed_l1(a: Float[Tensor, "groups terms width"], b: Float[Tensor, "groups terms width"]) -> Float[Tensor, ""]:
+    return F.l1_loss(a, b) * a.shape[1]

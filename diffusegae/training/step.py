@@ -1,0 +1,170 @@
+"""One optimizer step and the state it changes: plain torch, so that it can be tested without Ray.
+
+Rates, noise and averages are functions of (config, seed, samples seen): whoever restores the state at a count continues
+exactly as if nothing had happened.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diffusegae.checkpoint import flatten_optimizer, restore_optimizer
+from diffusegae.config.training import StageConfig
+from diffusegae.models.ema import Ema
+from diffusegae.training.stages import Batch, Objective, Stage
+
+NOISE, MONITOR = 0, 1  # which question a generator answers
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot have worked: a weight that never moves, a loss that is not a number."""
+
+
+def generator_at(seed: int, purpose: int, samples_seen: int, rank: int = 0) -> torch.Generator:
+    """Return the generator that belongs to one batch of one worker, and to no other."""
+    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(purpose, samples_seen, rank))
+    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+
+def learning_rate_at(config: StageConfig, samples_seen: int) -> float:
+    """Return Adam's rate: a linear rise over the warm-up, a plateau, and a linear fall to zero from `decay_from` on."""
+    rise = min(1.0, (samples_seen + config.batch_size) / config.warmup_samples) if config.warmup_samples else 1.0
+    start = config.decay_from * config.num_samples
+    left = config.num_samples - samples_seen
+    fall = min(1.0, left / (config.num_samples - start)) if samples_seen > start else 1.0
+    return config.learning_rate * rise * max(fall, 0.0)
+
+
+class Averages:
+    """Running sums of named terms between two reports; kept on their device until they are read."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, terms: Mapping[str, Tensor]) -> None:
+        """Add one step's terms."""
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, torch.zeros((), device=value.device)) + value.float()
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def drain(self) -> dict[str, float]:
+        """Return the means since the last call; TrainingError if one is not a finite number."""
+        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        self._sums, self._counts = {}, {}
+        for name, mean in means.items():
+            if mean != mean or abs(mean) == float("inf"):
+                raise TrainingError(
+                    f"the loss term {name!r} is {mean}; lower the stage's learning_rate, or set precision: float32"
+                )
+        return means
+
+
+class TrainingState:
+    """A stage in training: wrapped objectives, one Adam for each, the moving average, the count of samples."""
+
+    def __init__(
+        self, stage: Stage, device: torch.device, wrap: Callable[[nn.Module], nn.Module], seed: int, rank: int = 0
+    ) -> None:
+        self.stage, self.device, self.seed, self.rank = stage, device, seed, rank
+        stage.model.to(device)
+        for part in stage.frozen:
+            part.requires_grad_(False)
+        self.ema = Ema(stage.model, stage.config.ema_decay)
+        self.optimizers = {objective.name: _adam(objective, stage.config) for objective in stage.objectives}
+        self.modules = {objective.name: self._prepare(objective, wrap) for objective in stage.objectives}
+        self.samples_seen = 0
+        self.num_steps = 0
+
+    def _prepare(self, objective: Objective, wrap: Callable[[nn.Module], nn.Module]) -> nn.Module:
+        module = wrap(objective.module)
+        if self.stage.config.compile:
+            module.compile()
+        return module
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """Move every objective that is due by one optimizer step; return the terms to report."""
+        self.stage.model.train()
+        terms: dict[str, Tensor] = {}
+        generator = generator_at(self.seed, NOISE, self.samples_seen, self.rank)
+        for objective in self.stage.objectives:
+            if self.num_steps % objective.every == 0:
+                terms.update(self._minimise(objective, batch, generator))
+        self.ema.update(self.stage.model)
+        self.samples_seen += self.stage.config.batch_size
+        self.num_steps += 1
+        return terms
+
+    def _minimise(self, objective: Objective, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        config, optimizer = self.stage.config, self.optimizers[objective.name]
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_at(config, self.samples_seen)
+        optimizer.zero_grad(set_to_none=True)
+        module, terms = self.modules[objective.name], {}
+        pieces = batch.chunk(config.accumulate)
+        for number, piece in enumerate(pieces):
+            with self._precision(), _synchronise(module, last=number == len(pieces) - 1):
+                loss, terms = module(piece, generator)
+            (loss * (len(piece) / len(batch))).backward()
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+        optimizer.step()
+        return {**terms, "gradient_norm": norm.detach()}
+
+    def _precision(self) -> torch.autocast:
+        enabled = self.stage.config.precision == "bfloat16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    @torch.no_grad()
+    def monitor(self, batch: Batch) -> dict[str, float]:
+        """Return the stage's own measures of the averaged model on a held-out batch, the same noise every time."""
+        self.ema.module.eval()
+        return self.stage.monitor(self.ema.module, batch, generator_at(self.seed, MONITOR, 0))
+
+    def check_all_move(self) -> None:
+        """Raise TrainingError that names the parameters an optimizer claims and no gradient has ever reached."""
+        still = [
+            name
+            for objective in self.stage.objectives
+            for name, parameter in objective.named_parameters()
+            if not _has_moved(self.optimizers[objective.name], parameter)
+        ]
+        if still:
+            raise TrainingError(f"stage {self.stage.name}: no gradient reaches {len(still)} parameters: {still[:5]}")
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Return all that a checkpoint must hold, by file name."""
+        optimizers = {f"optimizer-{name}": flatten_optimizer(optimizer) for name, optimizer in self.optimizers.items()}
+        return {"model": self.stage.model.state_dict(), "ema": self.ema.module.state_dict(), **optimizers}
+
+    def restore(self, read: Callable[[str], dict[str, Tensor]], samples_seen: int) -> None:
+        """Load what `tensors` returned; `read` gives the tensors of a file name."""
+        self.stage.model.load_state_dict(read("model"))
+        self.ema.module.load_state_dict(read("ema"))
+        for name, optimizer in self.optimizers.items():
+            restore_optimizer(optimizer, read(f"optimizer-{name}"))
+        self.samples_seen = samples_seen
+        self.num_steps = self.ema.num_updates = samples_seen // self.stage.config.batch_size
+
+
+def _adam(objective: Objective, config: StageConfig) -> torch.optim.Adam:
+    parameters = [parameter for _, parameter in objective.named_parameters()]
+    return torch.optim.Adam(parameters, lr=config.learning_rate, betas=config.betas)
+
+
+def _has_moved(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> bool:
+    state = optimizer.state.get(parameter)
+    return bool(state) and bool(state["exp_avg_sq"].any())
+
+
+@contextmanager
+def _synchronise(module: nn.Module, last: bool) -> Iterator[None]:
+    """Leave DDP's gradient exchange to the last piece of an accumulated batch."""
+    if last or not isinstance(module, nn.parallel.DistributedDataParallel):
+        yield
+    else:
+        with module.no_sync():
+            yield

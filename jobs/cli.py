@@ -1,0 +1,63 @@
+"""What every job's command line shares: --config, --set, --address, and the connection to Ray."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import ray
+
+from diffusegae.checkpoint import CheckpointError
+from diffusegae.config.load import load_config
+from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.storage import StorageError
+
+PRESETS = Path(__file__).parent / "configs"
+LOCAL_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # every listener on loopback
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "OMP_WAIT_POLICY": "passive",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+DATA_CPUS = 2  # logical CPUs beside the trainer's, so that Ray Data's tasks can run
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that every job has."""
+    result = argparse.ArgumentParser(description=description)
+    result.add_argument("--config", default="quick", help="preset in jobs/configs or path of a YAML file")
+    result.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. refine.lambda_ss=2")
+    result.add_argument("--address", default="", help="Ray cluster; empty starts a local one, 'auto' joins the running one")
+    return result
+
+
+def config_of(arguments: argparse.Namespace) -> PipelineConfig:
+    """Load the config that the options name."""
+    return load_config(arguments.config, arguments.set, PRESETS)
+
+
+def connect(address: str) -> None:
+    """Connect to a cluster, or start Ray on this machine, reachable from this machine only."""
+    if address or "RAY_ADDRESS" in os.environ or "RAY_JOB_ID" in os.environ:
+        ray.init(address=address or "auto", log_to_driver=True)
+        return
+    for name, value in LOCAL_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    cpus = (os.cpu_count() or 1) + DATA_CPUS
+    ray.init(address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=True, logging_level="WARNING")
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a job: errors of the user's making end with one clear line and exit code 2, others with their traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        main()
+    except (ValueError, StorageError, CheckpointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

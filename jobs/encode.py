@@ -1,0 +1,18 @@
+"""Encode all images to z_sem with the pre-trained encoder: python jobs/encode.py --config quick."""
+
+from diffusegae.pipeline import Pipeline
+from jobs.cli import config_of, connect, parser, run
+
+
+def main() -> None:
+    """Write the latents and their statistics, and print where they are."""
+    arguments = parser(__doc__).parse_args()
+    config = config_of(arguments)
+    connect(arguments.address)
+    pipeline = Pipeline(config)
+    pipeline.encode()
+    print(pipeline.layout.latents)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,16 @@
+"""Judge the trained model and write report.html: python jobs/evaluate.py --config quick."""
+
+from diffusegae.pipeline import Pipeline
+from jobs.cli import config_of, connect, parser, run
+
+
+def main() -> None:
+    """Judge stages 2 and 3 side by side and print the report's path."""
+    arguments = parser(__doc__).parse_args()
+    config = config_of(arguments)
+    connect(arguments.address)
+    print(Pipeline(config).evaluate())
+
+
+if __name__ == "__main__":
+    run(main)

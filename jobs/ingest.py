@@ -1,0 +1,20 @@
+"""Ingest images into Parquet shards: python jobs/ingest.py --config quick."""
+
+from diffusegae.data.ingest import ingest
+from diffusegae.pipeline import Layout
+from jobs.cli import config_of, connect, parser, run
+
+
+def main() -> None:
+    """Write the config's data set and print where it is."""
+    arguments = parser(__doc__).parse_args()
+    config = config_of(arguments)
+    connect(arguments.address)
+    layout = Layout.of(config)
+    manifest = ingest(config.data, config.model.image_size, layout.images)
+    print(f"{manifest.num_rows:,} images ({manifest.num_held_out:,} held out), skipped {dict(manifest.skipped)}")
+    print(layout.images)
+
+
+if __name__ == "__main__":
+    run(main)

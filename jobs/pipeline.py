@@ -1,0 +1,17 @@
+"""The whole road from one config: images, three stages, report, registered model: python jobs/pipeline.py --config quick."""
+
+from diffusegae.pipeline import Pipeline
+from jobs.cli import config_of, connect, parser, run
+
+
+def main() -> None:
+    """Run what is not done yet, then print the probe matrix, the report, the model version and how to serve it."""
+    arguments = parser(__doc__).parse_args()
+    config = config_of(arguments)
+    connect(arguments.address)
+    print(Pipeline(config).run())
+    print(f"serve it:  make serve CONFIG={arguments.config}")
+
+
+if __name__ == "__main__":
+    run(main)

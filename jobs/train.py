@@ -1,0 +1,18 @@
+"""Train one stage: python jobs/train.py --config quick --stage pretrain."""
+
+from diffusegae.pipeline import Pipeline
+from jobs.cli import config_of, connect, parser, run
+
+
+def main() -> None:
+    """Train the stage, or continue it, and print its checkpoint."""
+    options = parser(__doc__)
+    options.add_argument("--stage", choices=("pretrain", "refine", "finetune"), required=True)
+    arguments = options.parse_args()
+    config = config_of(arguments)
+    connect(arguments.address)
+    print(Pipeline(config).train(arguments.stage).checkpoint)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,306 @@
+"""Ingest as a whole: every source and container, restarts, reports, and configs or files that cannot be used."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from diffusegae import storage
+from diffusegae.config.data import DataConfig, FolderConfig, IlabConfig, VehiclesConfig
+from diffusegae.data.ingest import RecipeError, ingest
+from diffusegae.data.records import HELD_OUT, IMAGE, KEY, SourceError
+from diffusegae.data.shards import Manifest, is_held_out, load_labels, read_manifest, verify_shards
+from diffusegae.data.sources import plan_units
+from diffusegae.data.vehicles import VehicleWorld
+from diffusegae.images import decode_image
+from diffusegae.schema import AttributeSpec, SchemaError
+from tests.image_files import ILAB_CATEGORIES, ilab_files, picture, write_tar, write_tree, write_zip
+
+SIZE = 32
+VEHICLES = DataConfig(
+    vehicles=VehiclesConfig(num_kinds=3, num_instances=2, num_backgrounds=5, num_poses=4), shard_rows=20
+)
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do the units in this process, in order: what Ray does is tested where it is used."""
+
+    def run(units: Sequence[int], work: Callable[[int], int]) -> Iterator[int]:
+        return map(work, units)
+
+    monkeypatch.setattr("diffusegae.data.ingest.run_units", run)
+
+
+def ilab_config(uri: str) -> DataConfig:
+    return DataConfig(source="ilab", ilab=IlabConfig(uri=uri), shard_rows=16)
+
+
+def folder_config(root: Path, text: str, *columns: str) -> DataConfig:
+    (root / "labels.csv").write_text(text)
+    return DataConfig(
+        source="folder",
+        folder=FolderConfig(images=str(root), table=str(root / "labels.csv")),
+        attributes={column: AttributeSpec(width=4) for column in columns},
+        shard_rows=4,
+    )
+
+
+def read_rows(root: str, manifest: Manifest) -> dict[str, dict[str, object]]:
+    """Read all rows by key, with their labels' values in place of numbers."""
+    rows: dict[str, dict[str, object]] = {}
+    for shard in manifest.shards:
+        filesystem, path = storage.locate(storage.join(root, shard.path))
+        for row in pq.ParquetFile(path, filesystem=filesystem).read().to_pylist():
+            assert row[KEY] not in rows
+            rows[row[KEY]] = row | {name: values[row[name]] for name, values in manifest.columns.items()}
+    return rows
+
+
+def reported(root: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in storage.read_bytes(storage.join(root, "skipped.jsonl")).splitlines()]
+
+
+@pytest.mark.ray
+def test_vehicles_are_rendered_whole_and_true_on_ray(ray_cluster: None, tmp_path: Path) -> None:
+    root = str(tmp_path / "set")
+    manifest = ingest(VEHICLES, SIZE, root)
+    assert manifest.num_rows == 3 * 2 * 5 * 4
+    assert read_manifest(root) == manifest
+    verify_shards(root, manifest)
+    world = VehicleWorld(3, 2, 5, 4, size=SIZE)
+    rows = read_rows(root, manifest)
+    assert len(rows) == manifest.num_rows
+    row = rows[f"{world.instance_name(1, 1)}-{world.background_name(3)}-{world.pose_name(2)}"]
+    assert row["category"] == world.kind_name(1)
+    image = row[IMAGE]
+    assert isinstance(image, bytes)
+    assert np.array_equal(decode_image(image), world.render(1, 1, 3, 2))
+    assert sorted(os.listdir(root)) == [
+        *sorted(shard.path for shard in manifest.shards), "manifest.json", "skipped.jsonl", "thumbnails.png",
+    ]  # fmt: skip
+    assert decode_image(storage.read_bytes(storage.join(root, "thumbnails.png"))).shape[1] > 3 * 64
+
+
+@pytest.mark.ray
+def test_kill_9_in_the_middle_loses_and_doubles_nothing(ray_cluster: None, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    vehicles = VehiclesConfig(num_kinds=4, num_instances=3, num_backgrounds=100, num_poses=6)
+    config = DataConfig(vehicles=vehicles, shard_rows=100)
+    program = str(Path(__file__).with_name("ingest_once.py"))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        [sys.executable, program, config.model_dump_json(), "64", str(root)], env=environment, stderr=subprocess.DEVNULL
+    )
+    records = root / "_ingest" / "units"
+    deadline = time.monotonic() + 120
+    while not (records.is_dir() and len(list(records.glob("*.json"))) >= 3):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (root / "manifest.json").exists()
+    finished = {path: path.stat().st_mtime_ns for path in records.glob("*.json")}
+    assert 3 <= len(finished) < 72
+    manifest = ingest(config, 64, str(root))
+    assert manifest.num_rows == len(read_rows(str(root), manifest)) == 4 * 3 * 100 * 6
+    verify_shards(str(root), manifest)
+    first_shard = root / f"images-{min(finished).stem}.parquet"
+    assert first_shard.stat().st_mtime_ns <= finished[min(finished)]
+    assert not (root / "_ingest").exists()
+    assert not list(root.glob(".*.tmp"))
+
+
+def test_interrupted_units_are_done_again_and_others_are_not(
+    inline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = str(tmp_path / "set")
+    whole = ingest(VEHICLES, SIZE, str(tmp_path / "whole"))
+    write, written = storage.write_bytes, []
+
+    def fail_late(uri: str, data: bytes) -> None:
+        written.append(uri)
+        # The third shard is there, its record is not: the worst moment.
+        if uri.endswith("00002.json"):
+            raise KeyboardInterrupt
+        write(uri, data)
+
+    monkeypatch.setattr(storage, "write_bytes", fail_late)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(VEHICLES, SIZE, root)
+    monkeypatch.setattr(storage, "write_bytes", lambda uri, data: (written.append(uri), write(uri, data)) and None)
+    written.clear()
+    manifest = ingest(VEHICLES, SIZE, root)
+    shards = [uri.rpartition("/")[2] for uri in written if uri.endswith(".parquet")]
+    assert shards == [shard.path for shard in manifest.shards[2:]]
+    assert manifest == whole
+
+
+@pytest.mark.parametrize(("name", "write"), [("tree", write_tree), ("set.zip", write_zip), ("set.tar", write_tar)])
+def test_ilab_is_the_same_set_from_every_container(
+    name: str, write: Callable[[Path, Mapping[str, bytes]], str], inline: None, tmp_path: Path
+) -> None:
+    files = ilab_files()
+    root = str(tmp_path / "set")
+    manifest = ingest(ilab_config(write(tmp_path / name, files)), SIZE, root)
+    assert manifest.num_rows == len(files)
+    assert manifest.columns["category"] == tuple(sorted(ILAB_CATEGORIES))
+    assert manifest.columns["pose"] == ("c00_r01", "c00_r02")
+    assert len(manifest.columns["instance"]) == 6
+    rows = read_rows(root, manifest)
+    for path, content in files.items():
+        row = rows[Path(path).stem]
+        assert row["instance"] == "-".join(Path(path).stem.split("-")[:2])
+        image = row[IMAGE]
+        assert isinstance(image, bytes)
+        assert np.array_equal(decode_image(image), decode_image(content, SIZE))
+
+
+def test_ilab_goes_from_bucket_to_bucket(inline: None, tmp_path: Path, s3_root: str) -> None:
+    archive = Path(write_tar(tmp_path / "set.tar", files := ilab_files()))
+    storage.write_bytes(storage.join(s3_root, "set.tar"), archive.read_bytes())
+    root = storage.join(s3_root, "shards")
+    manifest = ingest(ilab_config(storage.join(s3_root, "set.tar")), SIZE, root)
+    assert len(read_rows(root, manifest)) == len(files)
+    assert len(load_labels(root, manifest)) == len(files)
+    verify_shards(root, manifest)
+    names = sorted(storage.iterate_files(root))
+    assert names == [*(shard.path for shard in manifest.shards), "manifest.json", "skipped.jsonl", "thumbnails.png"]
+
+
+def test_split_and_counts_follow_from_the_rows(inline: None, tmp_path: Path) -> None:
+    manifest = ingest(VEHICLES, SIZE, str(tmp_path))
+    rows = read_rows(str(tmp_path), manifest)
+    keys = list(rows)
+    assert [row[HELD_OUT] for row in rows.values()] == is_held_out(keys, 20).tolist()
+    assert manifest.num_held_out == sum(bool(row[HELD_OUT]) for row in rows.values()) > 0
+    for name, values in manifest.columns.items():
+        found = [row[name] for row in rows.values()]
+        assert manifest.value_counts[name] == tuple(found.count(value) for value in values)
+
+
+def test_a_shard_holds_varied_labels(inline: None, tmp_path: Path) -> None:
+    manifest = ingest(VEHICLES, SIZE, str(tmp_path))
+    labels = load_labels(str(tmp_path), manifest)
+    for shard in range(len(manifest.shards)):
+        inside = labels.shard == shard
+        for column in ("category", "pose"):
+            assert len(np.unique(labels.columns[column][inside])) > 1
+
+
+@pytest.mark.parametrize(("num_pieces", "pieces_per_unit"), [(1, 16), (16, 16), (17, 16), (86_000, 16), (7, 1)])
+def test_units_deal_out_every_piece_once(num_pieces: int, pieces_per_unit: int) -> None:
+    units = plan_units(num_pieces, pieces_per_unit)
+    assert np.array_equal(np.sort(np.concatenate(units)), np.arange(num_pieces))
+    sizes = {len(unit) for unit in units}
+    assert max(sizes) <= pieces_per_unit
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_bad_files_are_skipped_and_reported(inline: None, tmp_path: Path) -> None:
+    files = ilab_files()
+    names = list(files)
+    files[names[0]] = b"no picture"
+    files[names[1]] = files[names[1]][: len(files[names[1]]) // 2]
+    files[f"test_img_c00_10class/c00_r01/{Path(names[2]).name}"] = files[names[2]]
+    files["train_img_c00_10class/labels.txt"] = b"text"
+    root = str(tmp_path / "set")
+    manifest = ingest(ilab_config(write_tree(tmp_path / "tree", files)), SIZE, root)
+    assert manifest.skipped == {"name of another layout": 1, "repeated key": 1, "image does not decode": 2}
+    assert manifest.num_rows == len(files) - 4
+    by_reason = {(entry["reason"], Path(entry["path"]).name) for entry in reported(root)}
+    assert by_reason == {
+        ("name of another layout", "labels.txt"),
+        ("repeated key", Path(names[2]).name),
+        ("image does not decode", Path(names[0]).name),
+        ("image does not decode", Path(names[1]).name),
+    }
+
+
+def test_a_folder_with_a_table_becomes_a_set(inline: None, tmp_path: Path) -> None:
+    lines = ["path,letter,size,slant"]
+    for number in range(12):
+        name = f"sub/{number}.png"
+        write_tree(tmp_path, {name: picture(number)})
+        lines.append(f"{name},{'AB'[number % 2]},{[9, 10, 100][number % 3]},{0.5 * (number % 2)}")
+    lines += ["sub/none.png,A,9,0.5", "sub/3.png,,9,0.5"]
+    config = folder_config(tmp_path, "\n".join(lines), "letter", "size", "slant")
+    manifest = ingest(config, SIZE, str(tmp_path / "set"))
+    assert manifest.num_rows == 12
+    assert manifest.columns == {"letter": ("A", "B"), "size": ("9", "10", "100"), "slant": ("0.0", "0.5")}
+    assert manifest.skipped == {"row without a label": 1, "missing file": 1}
+    assert read_rows(str(tmp_path / "set"), manifest)["sub/4.png"]["size"] == "10"
+
+
+def test_a_finished_set_is_returned_at_once(inline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = ingest(VEHICLES, SIZE, str(tmp_path))
+    monkeypatch.setattr("diffusegae.data.ingest.open_source", None)
+    wider = VEHICLES.model_copy(update={"window_rows": 7})
+    assert ingest(wider, SIZE, str(tmp_path)) == manifest
+
+
+def test_another_config_at_the_same_address_is_an_error(inline: None, tmp_path: Path) -> None:
+    ingest(VEHICLES, SIZE, str(tmp_path))
+    with pytest.raises(RecipeError, match="image_size 32 instead of 64"):
+        ingest(VEHICLES, 64, str(tmp_path))
+
+
+def test_another_config_over_an_unfinished_set_is_an_error(
+    inline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(units: Sequence[int], work: Callable[[int], int]) -> Iterator[int]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("diffusegae.data.ingest.run_units", stop)
+        with pytest.raises(KeyboardInterrupt):
+            ingest(VEHICLES, SIZE, str(tmp_path))
+    with pytest.raises(RecipeError, match="encoding 'png' instead of 'webp'"):
+        ingest(VEHICLES.model_copy(update={"encoding": "webp"}), SIZE, str(tmp_path))
+
+
+def test_jpeg_and_webp_are_stored_near_the_original(inline: None, tmp_path: Path) -> None:
+    world = VehicleWorld(3, 2, 5, 4, size=SIZE)
+    for encoding in ("jpeg", "webp"):
+        config = VEHICLES.model_copy(update={"encoding": encoding, "quality": 95})
+        manifest = ingest(config, SIZE, str(tmp_path / encoding))
+        image = read_rows(str(tmp_path / encoding), manifest)[f"{world.instance_name(0, 0)}-b0000-{world.pose_name(0)}"]
+        assert isinstance(image[IMAGE], bytes)
+        difference = decode_image(image[IMAGE]).astype(int) - world.render(0, 0, 0, 0)
+        assert 0 < np.abs(difference).mean() < 12
+
+
+def test_attribute_with_one_value_is_named_before_any_image_is_read(tmp_path: Path) -> None:
+    config = folder_config(tmp_path, "path,letter,size\na.png,A,1\nb.png,A,2\n", "letter", "size")
+    with pytest.raises(SchemaError, match=r"column 'letter' has 1 value\(s\) \['A'\]"):
+        ingest(config, SIZE, str(tmp_path / "set"))
+
+
+def test_attribute_left_with_one_readable_value_is_named(inline: None, tmp_path: Path) -> None:
+    write_tree(tmp_path, {"a.png": picture(1), "b.png": b"no picture", "c.png": picture(2)})
+    text = "path,letter,size\na.png,A,1\nb.png,B,2\nc.png,A,2\n"
+    with pytest.raises(SchemaError, match=r"'letter' all readable images have one value; the images of \['B'\]"):
+        ingest(folder_config(tmp_path, text, "letter", "size"), SIZE, str(tmp_path / "set"))
+
+
+def test_a_set_without_a_readable_image_is_named(inline: None, tmp_path: Path) -> None:
+    text = "path,letter,size\na.png,A,1\nb.png,B,2\n"
+    with pytest.raises(SourceError, match=r"no image could be used: \{'missing file': 2\}; the first: a\.png"):
+        ingest(folder_config(tmp_path, text, "letter", "size"), SIZE, str(tmp_path / "set"))
+
+
+def test_unknown_column_and_missing_source_are_named(tmp_path: Path) -> None:
+    vehicles = VEHICLES.model_copy(update={"attributes": {"a": AttributeSpec(width=1, column="colour")}})
+    with pytest.raises(SchemaError, match="'colour', which the data does not have"):
+        ingest(vehicles, SIZE, str(tmp_path / "1"))
+    with pytest.raises(SourceError, match="nothing is there"):
+        ingest(ilab_config(str(tmp_path / "nowhere")), SIZE, str(tmp_path / "2"))

@@ -1,0 +1,72 @@
+"""The GAE: its form, part normalisation, the normaliser of latents."""
+
+import torch
+
+from diffusegae.config.model import GaeConfig, ModelConfig
+from diffusegae.models.gae import BottleneckBlock, GroupAutoEncoder, MlpBlock, PartNorm
+from diffusegae.models.normaliser import LatentNormaliser
+
+
+def make(normalise_parts: bool = False) -> GroupAutoEncoder:
+    gae = GaeConfig(widths=(32, 48, 48, 48), normalise_parts=normalise_parts)
+    return GroupAutoEncoder(ModelConfig(z_sem_width=24, z_dis_width=10, gae=gae), (6, 4)).eval()
+
+
+def test_has_four_mlp_and_two_bottleneck_blocks_on_each_side_and_ends_with_a_skip() -> None:
+    gae = make()
+    for side in (gae.encoder, gae.decoder):
+        kinds = [type(block) for block in side]
+        assert kinds.count(BottleneckBlock) == 2
+        assert kinds.count(MlpBlock) == 5  # four, and the square one at the latent's end
+    last = gae.decoder[-1]
+    assert isinstance(last, MlpBlock)
+    assert isinstance(last.skip, torch.nn.Identity)
+
+
+def test_decoder_mirrors_encoder() -> None:
+    gae = make()
+    up = [(block.linear.in_features, block.linear.out_features) for block in gae.encoder if isinstance(block, MlpBlock)]
+    down = [(block.linear.out_features, block.linear.in_features) for block in gae.decoder if isinstance(block, MlpBlock)]
+    assert up == down[::-1]
+
+
+def test_round_trip_has_the_shapes() -> None:
+    gae, z = make(), torch.randn(5, 24)
+    assert gae.encode(z).shape == (5, 10)
+    assert gae(z).shape == (5, 24)
+
+
+def test_part_norm_normalises_each_part_by_itself() -> None:
+    z_dis = make(normalise_parts=True).encode(torch.randn(5, 24))
+    for part in z_dis.split((6, 4), dim=1):
+        torch.testing.assert_close(part.mean(dim=1), torch.zeros(5), atol=1e-5, rtol=0)
+        torch.testing.assert_close(part.var(dim=1, unbiased=False), torch.ones(5), atol=1e-2, rtol=0)
+
+
+def test_part_norm_hides_a_parts_magnitude_from_the_other() -> None:
+    norm, z = PartNorm((3, 2)), torch.randn(4, 5)
+    scaled = torch.cat([z[:, :3] * 7, z[:, 3:]], dim=1)
+    torch.testing.assert_close(norm(scaled)[:, 3:], norm(z)[:, 3:])
+
+
+def test_zscore_is_per_dimension() -> None:
+    z = torch.randn(4000, 6) * torch.arange(1.0, 7.0) + 3
+    normaliser = LatentNormaliser(6)
+    normaliser.fit(z.mean(0), torch.cov(z.T), power=0.0)
+    normalised = normaliser.normalise(z)
+    torch.testing.assert_close(normalised.std(0), torch.ones(6), atol=1e-3, rtol=0)
+    torch.testing.assert_close(normaliser.denormalise(normalised), z, atol=1e-4, rtol=1e-4)
+
+
+def test_full_power_whitens_and_partial_power_is_between() -> None:
+    z = torch.randn(4000, 5) @ torch.randn(5, 5, generator=torch.Generator().manual_seed(1))
+    spreads = []
+    for power in (0.5, 1.0):
+        normaliser = LatentNormaliser(5)
+        normaliser.fit(z.mean(0), torch.cov(z.T), power=power)
+        normalised = normaliser.normalise(z)
+        torch.testing.assert_close(normaliser.denormalise(normalised), z, atol=1e-3, rtol=1e-3)
+        spread = normalised.std(0)
+        spreads.append(float(spread.max() / spread.min()))
+    assert abs(spreads[1] - 1) < 1e-2
+    assert 1.1 < spreads[0]

@@ -1,0 +1,69 @@
+"""The conditional UNet: shapes, conditioning, position maps."""
+
+import pytest
+import torch
+
+from diffusegae.config.model import ModelConfig, UNetConfig
+from diffusegae.models.layers import AdaGN, group_norm
+from diffusegae.models.unet import UNet
+
+
+def make(**changes: object) -> UNet:
+    unet = UNetConfig(
+        base_width=8, multipliers=(1, 2), num_res_blocks=1, attention_resolutions=(8,), head_width=8, embedding_width=16, dropout=0.0,
+    ).model_copy(update=changes)  # fmt: skip
+    torch.manual_seed(0)
+    model = UNet(ModelConfig(image_size=16, z_sem_width=12, unet=unet)).eval()
+    torch.nn.init.normal_(model.head.weight, std=0.1)
+    return model
+
+
+def test_adagn_is_eq_8() -> None:
+    layer = AdaGN(8, 4, z_shift=True)
+    h, t, z = torch.randn(2, 8, 3, 3), torch.randn(2, 4), torch.randn(2, 4)
+    t_s, t_b = layer.from_t(t)[..., None, None].chunk(2, dim=1)
+    z_s, z_b = layer.from_z(z)[..., None, None].chunk(2, dim=1)
+    expected = (1 + z_s) * ((1 + t_s) * layer.norm(h) + t_b) + z_b
+    torch.testing.assert_close(layer(h, t, z), expected)
+
+
+def test_adagn_without_shift_only_scales() -> None:
+    layer = AdaGN(8, 4, z_shift=False)
+    assert layer.from_z.out_features == 8
+    h, t, z = torch.randn(2, 8, 3, 3), torch.randn(2, 4), torch.randn(2, 4)
+    t_s, t_b = layer.from_t(t)[..., None, None].chunk(2, dim=1)
+    torch.testing.assert_close(layer(h, t, z), (1 + layer.from_z(z)[..., None, None]) * ((1 + t_s) * layer.norm(h) + t_b))
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(512, 32), (64, 16), (48, 8), (12, 2), (3, 1)])
+def test_group_norm_divides_any_width(channels: int, groups: int) -> None:
+    assert group_norm(channels).num_groups == groups
+
+
+@pytest.mark.parametrize("positions", [False, True])
+def test_predicts_an_image_that_depends_on_all_inputs(positions: bool) -> None:
+    model = make(positions=positions)
+    x, t, z = torch.randn(2, 3, 16, 16), torch.tensor([10, 900]), torch.randn(2, 12)
+    prediction = model(x, t, z)
+    assert prediction.shape == x.shape
+    # the last convolutions of residual blocks start at zero, so conditions reach the output only once they moved
+    for module in model.modules():
+        if hasattr(module, "conv_out"):
+            torch.nn.init.normal_(module.conv_out.weight, std=0.1)
+    prediction = model(x, t, z)
+    assert not torch.allclose(model(x, t + 50, z), prediction, atol=1e-4)
+    assert not torch.allclose(model(x, t, z + 1), prediction, atol=1e-4)
+    assert not torch.allclose(model(x + 1, t, z), prediction, atol=1e-4)
+
+
+def test_untrained_network_predicts_zero() -> None:
+    model = UNet(ModelConfig(image_size=16, z_sem_width=12, unet=UNetConfig(base_width=8, multipliers=(1, 2))))
+    assert not model(torch.randn(1, 3, 16, 16), torch.tensor([5]), torch.randn(1, 12)).any()
+
+
+def test_runs_under_bfloat16_autocast() -> None:
+    model = make()
+    x, t, z = torch.randn(2, 3, 16, 16), torch.tensor([10, 900]), torch.randn(2, 12)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        prediction = model(x, t, z)
+    torch.testing.assert_close(prediction.float(), model(x, t, z), atol=0.1, rtol=0.1)
