@@ -8,7 +8,6 @@ is judged by category, but two images only share it for GROUP(C, s) when they sh
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -30,7 +29,7 @@ class Attribute(BaseModel):
     width: int = Field(gt=0, description="How many dimensions of z_dis belong to it.")
 
     @model_validator(mode="after")
-    def _check_vocabularies(self) -> Self:
+    def _check_vocabularies(self) -> "Attribute":
         for column, values in ((self.column, self.values), (self.group_column, self.group_values)):
             if len(values) < 2:
                 raise SchemaError(
@@ -58,7 +57,7 @@ class AttributeSchema(BaseModel):
     attributes: tuple[Attribute, ...]
 
     @model_validator(mode="after")
-    def _check_attributes(self) -> Self:
+    def _check_attributes(self) -> "AttributeSchema":
         if len(self.attributes) < 2:
             raise SchemaError(
                 f"the schema has {len(self.attributes)} attribute(s) {list(self.names)}; GROUPs need at least 2"

@@ -32,8 +32,12 @@ def parser(description: str) -> argparse.ArgumentParser:
     """Return a parser with the options that every job has."""
     result = argparse.ArgumentParser(description=description)
     result.add_argument("--config", default="quick", help="preset in jobs/configs or path of a YAML file")
-    result.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. refine.lambda_ss=2")
-    result.add_argument("--address", default="", help="Ray cluster; empty starts a local one, 'auto' joins the running one")
+    result.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. refine.lambda_ss=2"
+    )
+    result.add_argument(
+        "--address", default="", help="Ray cluster; empty starts a local one, 'auto' joins the running one"
+    )
     return result
 
 

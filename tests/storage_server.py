@@ -24,7 +24,13 @@ def s3_endpoint() -> Iterator[str]:
     """Start moto on a free port and give its address."""
     port = _free_port()
     program = Path(sys.executable).with_name("moto_server")
-    command = [str(program) if program.exists() else str(shutil.which("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
+    command = [
+        str(program) if program.exists() else str(shutil.which("moto_server")),
+        "-H",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     endpoint = f"http://127.0.0.1:{port}"
     try:

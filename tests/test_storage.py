@@ -83,7 +83,9 @@ def test_every_page_of_a_bucket_is_listed(s3_root: str, monkeypatch: pytest.Monk
     import s3fs
 
     call = s3fs.S3FileSystem.call_s3
-    monkeypatch.setattr(s3fs.S3FileSystem, "call_s3", lambda self, name, **kwargs: call(self, name, MaxKeys=2, **kwargs))
+    monkeypatch.setattr(
+        s3fs.S3FileSystem, "call_s3", lambda self, name, **kwargs: call(self, name, MaxKeys=2, **kwargs)
+    )
     for number in range(7):
         storage.write_bytes(storage.join(s3_root, "many", str(number)), b"")
     assert sorted(storage.iterate_files(storage.join(s3_root, "many"))) == [str(number) for number in range(7)]

@@ -1,6 +1,6 @@
 """Where images come from, which columns are attributes, and how they are written to shards."""
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -55,10 +55,12 @@ class DataConfig(Config):
     folder: FolderConfig = FolderConfig()
 
     @model_validator(mode="after")
-    def _check_source(self) -> Self:
+    def _check_source(self) -> "DataConfig":
         required = {"ilab": {"ilab.uri": self.ilab.uri}, "folder": {"folder.images": self.folder.images,
                     "folder.table": self.folder.table}}  # fmt: skip
         for key, value in required.get(self.source, {}).items():
             if not value:
-                raise ValueError(f"data.source is {self.source!r}, which needs data.{key}; set it in the config or by --set")
+                raise ValueError(
+                    f"data.source is {self.source!r}, which needs data.{key}; set it in the config or by --set"
+                )
         return self

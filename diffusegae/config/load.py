@@ -40,7 +40,9 @@ def find_config(source: str, presets: Path | None) -> Path:
         if path.suffix in {".yaml", ".yml"} and path.is_file():
             return path
     known = sorted(path.stem for path in presets.glob("*.yaml")) if presets else []
-    raise ConfigError(f"unknown preset or file {source!r}; presets: {', '.join(known)}; or give the path of a YAML file")
+    raise ConfigError(
+        f"unknown preset or file {source!r}; presets: {', '.join(known)}; or give the path of a YAML file"
+    )
 
 
 def validate_config(content: Mapping[str, Any], where: str) -> PipelineConfig:

@@ -1,6 +1,6 @@
 """The sizes of the networks and of the diffusion process."""
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -13,13 +13,15 @@ class EncoderConfig(Config):
     stem_width: int = Field(64, description="Channels after the stem convolution.")
     widths: tuple[int, ...] = Field((256, 512, 1024, 2048), description="Output channels of each stage.")
     blocks: tuple[int, ...] = Field((3, 4, 6, 4), description="Blocks per stage, MSA blocks included.")
-    attentions: tuple[int, ...] = Field((0, 1, 3, 2), description="MSA blocks per stage; the stage ends with one if > 0.")
+    attentions: tuple[int, ...] = Field(
+        (0, 1, 3, 2), description="MSA blocks per stage; the stage ends with one if > 0."
+    )
     bottleneck: int = Field(4, description="Width of a stage divided by that of the 3x3 convolution inside a block.")
     head_width: int = Field(64, description="Channels per attention head.")
     window: int = Field(8, description="Side of the attention window in feature pixels.")
 
     @model_validator(mode="after")
-    def _check_stages(self) -> Self:
+    def _check_stages(self) -> "EncoderConfig":
         if not len(self.widths) == len(self.blocks) == len(self.attentions):
             raise ValueError(
                 f"widths, blocks and attentions name {len(self.widths)}, {len(self.blocks)} and {len(self.attentions)}"
@@ -36,7 +38,9 @@ class UNetConfig(Config):
 
     base_width: int = Field(128, description="Channels at the highest resolution.")
     multipliers: tuple[int, ...] = Field((1, 1, 2, 3, 4), description="Channels of each level over base_width.")
-    num_res_blocks: int = Field(2, gt=0, description="Residual blocks per level on the way down; one more on the way up.")
+    num_res_blocks: int = Field(
+        2, gt=0, description="Residual blocks per level on the way down; one more on the way up."
+    )
     attention_resolutions: tuple[int, ...] = Field((16,), description="Feature sides (pixels) that get self-attention.")
     head_width: int = Field(64, description="Channels per attention head.")
     embedding_width: int = Field(512, description="Width of the time and style embeddings.")

@@ -1,7 +1,5 @@
 """One config names a pipeline: data, networks, three stages, judging, tracking."""
 
-from typing import Self
-
 from pydantic import Field, model_validator
 
 from diffusegae.config.base import Config
@@ -49,7 +47,7 @@ class PipelineConfig(Config):
     resources: ResourcesConfig = ResourcesConfig()
 
     @model_validator(mode="after")
-    def _check_widths(self) -> Self:
+    def _check_widths(self) -> "PipelineConfig":
         widths = {name: spec.width for name, spec in self.data.attributes.items()}
         if sum(widths.values()) != self.model.z_dis_width:
             raise ValueError(

@@ -19,9 +19,13 @@ class StageConfig(Config):
     betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's betas.")
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     warmup_samples: int = Field(0, ge=0, description="Samples over which the rate rises from zero.")
-    decay_from: float = Field(1.0, ge=0, le=1, description="Share of the run after which the rate falls linearly to zero.")
+    decay_from: float = Field(
+        1.0, ge=0, le=1, description="Share of the run after which the rate falls linearly to zero."
+    )
     ema_decay: float = Field(0.9999, ge=0, lt=1, description="Decay of the weights' moving average.")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16 runs the forward under autocast.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16 runs the forward under autocast."
+    )
     compile: bool = Field(False, description="Compile the networks with torch.compile.")
     report_every_samples: int = Field(6400, gt=0, description="Samples between two reports of metrics.")
     checkpoint_every_samples: int = Field(25600, gt=0, description="Samples between two checkpoints.")
@@ -66,7 +70,9 @@ class FinetuneConfig(StageConfig):
         description="The z that L_simple hands the UNet: the GAE's reconstruction of each member, or its reassembly"
         " from parts of the members that share them.",
     )
-    detach_target: bool = Field(True, description="Stop the gradient through L_dis' target, so that z_sem can't shrink.")
+    detach_target: bool = Field(
+        True, description="Stop the gradient through L_dis' target, so that z_sem can't shrink."
+    )
     train: tuple[ModuleName, ...] = Field(("encoder", "gae", "unet"), description="Parts that train; others freeze.")
 
 

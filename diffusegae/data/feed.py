@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
@@ -22,6 +22,7 @@ from diffusegae.data.order import ROW_ORDER, generator_for
 Columns = dict[str, np.ndarray]
 
 
+@runtime_checkable
 class Window(Protocol):
     """Rows that are held together: what shuffling and GROUP planning see."""
 
@@ -36,6 +37,7 @@ class Window(Protocol):
         """Return the columns of the given rows, in their order."""
 
 
+@runtime_checkable
 class WindowSource(Protocol):
     """Where windows come from."""
 

@@ -87,11 +87,11 @@ def read_latents(uri: str, shards: Sequence[LatentShard], columns: Sequence[str]
     return pa.concat_tables(tables)
 
 
-def latents_of(table: pa.Table) -> Float[np.ndarray, "rows z_sem"]:
-    """Return the latent column of a table as one array."""
-    column = table[LATENT].combine_chunks()
-    flat = column.flatten().to_numpy() if isinstance(column, pa.Array) else column.chunk(0).flatten().to_numpy()
-    return flat.reshape(table.num_rows, -1)
+def latents_of(column: pa.ChunkedArray) -> Float[np.ndarray, "rows z_sem"]:
+    """Return a latent column as one array."""
+    flat = np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks])
+    latents: np.ndarray = flat.reshape(len(column), -1)
+    return latents
 
 
 def write_statistics(uri: str, manifest: LatentManifest, folder: Path) -> None:
@@ -100,7 +100,7 @@ def write_statistics(uri: str, manifest: LatentManifest, folder: Path) -> None:
     products = np.zeros((manifest.width, manifest.width))
     for shard in manifest.shards:
         table = read_latents(uri, [shard], [LATENT, HELD_OUT])
-        z = latents_of(table)[~table[HELD_OUT].to_numpy()].astype(np.float64)
+        z = latents_of(table[LATENT])[~table[HELD_OUT].to_numpy()].astype(np.float64)
         count, total, products = count + len(z), total + z.sum(axis=0), products + z.T @ z
     mean = total / count
     covariance = products / count - np.outer(mean, mean)

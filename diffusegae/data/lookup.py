@@ -76,9 +76,7 @@ class ImageLookup:
             eligible &= self._pool(eligible, pool, generator)
         return generator.permutation(np.flatnonzero(eligible))[:count]
 
-    def _pool(
-        self, eligible: Flags, size: int, generator: np.random.Generator
-    ) -> Flags:
+    def _pool(self, eligible: Flags, size: int, generator: np.random.Generator) -> Flags:
         """Tell which rows lie in row groups drawn until they hold `size` eligible rows."""
         row_group = np.cumsum(self.labels.row % ROW_GROUP_ROWS == 0) - 1
         held = np.bincount(row_group, weights=eligible)

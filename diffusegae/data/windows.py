@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from diffusegae import storage
 from diffusegae.data.feed import Columns
-from diffusegae.data.latents import read_latent_manifest
+from diffusegae.data.latents import latents_of, read_latent_manifest
 from diffusegae.data.order import RowGroup
 from diffusegae.data.records import HELD_OUT, LATENT
 from diffusegae.data.shards import ROW_GROUP_ROWS, read_manifest
@@ -35,15 +35,13 @@ class TableWindow:
 
 def _as_column(column: pa.ChunkedArray, name: str) -> pa.Array | np.ndarray:
     if name == LATENT:
-        flat = np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks])
-        return flat.reshape(len(column), -1)
+        return latents_of(column)
     return column.combine_chunks().cast(pa.large_binary())
 
 
 def _take(column: pa.Array | np.ndarray, rows: Int[np.ndarray, " count"]) -> np.ndarray:
-    if isinstance(column, np.ndarray):
-        return column[rows]
-    return column.take(pa.array(rows)).to_numpy(zero_copy_only=False)
+    taken = column[rows] if isinstance(column, np.ndarray) else column.take(pa.array(rows))
+    return taken if isinstance(taken, np.ndarray) else np.asarray(taken.to_numpy(zero_copy_only=False))
 
 
 def list_image_row_groups(uri: str) -> list[RowGroup]:

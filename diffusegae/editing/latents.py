@@ -59,7 +59,7 @@ class ShardEncoder:
             z = self._encode_table(model, table, meta.config.model.image_size, device)
             target = storage.join(self.latents, latent_shard_name(number))
             storage.write_bytes(target, encode_latent_shard(table, z))
-            return table.num_rows
+            return len(z)
 
         return encode
 

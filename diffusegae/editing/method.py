@@ -5,7 +5,7 @@ a method that has no parts says so by its schema-less measures, not by another i
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -16,6 +16,7 @@ Images = Float[Tensor, "batch 3 height width"]
 Codes = Float[Tensor, "batch code"]
 
 
+@runtime_checkable
 class Method(Protocol):
     """Something that edits single attributes of pictures; images are float32 [-1, 1]."""
 

@@ -4,7 +4,7 @@ import copy
 from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -25,7 +25,8 @@ class Ema(Generic[Module]):
         """Move the copy towards `module`; buffers are copied as they are."""
         self.num_updates += 1
         weight = 1 - min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
-        shadow, current = list(self.module.parameters()), [p.detach() for p in module.parameters()]
+        shadow: list[Tensor] = list(self.module.parameters())
+        current: list[Tensor] = [parameter.detach() for parameter in module.parameters()]
         torch._foreach_lerp_(shadow, current, weight)
         for mine, theirs in zip(self.module.buffers(), module.buffers(), strict=True):
             mine.copy_(theirs)

@@ -66,7 +66,12 @@ class WindowAttentionBlock(nn.Module):
         h = self.norm_inner(self.reduce(F.silu(self.norm_in(x))))
         side = self.window
         q, k, v = rearrange(
-            self.qkv(h), "b (three n c) (i p) (j q) -> three (b i j) n (p q) c", three=3, n=self.num_heads, p=side, q=side
+            self.qkv(h),
+            "b (three n c) (i p) (j q) -> three (b i j) n (p q) c",
+            three=3,
+            n=self.num_heads,
+            p=side,
+            q=side,
         ).unbind(0)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias[:, self.relative].to(q.dtype))
         rows, columns = x.shape[2] // side, x.shape[3] // side

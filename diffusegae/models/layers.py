@@ -122,9 +122,7 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = zero_init(nn.Conv2d(channels, channels, 1))
 
-    def forward(
-        self, x: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch channels height width"]:
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
         """Return x plus what each pixel gathers from all others."""
         q, k, v = rearrange(
             self.qkv(self.norm(x)), "b (three n c) h w -> three b n (h w) c", three=3, n=self.num_heads
@@ -154,7 +152,9 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels twice_h twice_w"]:
+    def forward(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels twice_h twice_w"]:
         """Return x at twice its resolution."""
         result: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         return result

@@ -101,7 +101,10 @@ def build_finetune(inputs: StageInputs) -> Stage:
     def monitor(ema: DiffuseGAE, batch: Batch, generator: torch.Generator) -> dict[str, float]:
         images = batch[:MONITOR_GROUPS]
         z_sem = ema.encode(images.flatten(0, 1)).unflatten(0, images.shape[:2])
-        return {**monitor_codes(ema, z_sem, inputs.schema, layout), **shuffle_ratio(ema, images[:, 0], config, generator)}
+        return {
+            **monitor_codes(ema, z_sem, inputs.schema, layout),
+            **shuffle_ratio(ema, images[:, 0], config, generator),
+        }
 
     return Stage(
         name="finetune",

@@ -46,7 +46,9 @@ class NoisyBatch:
     eps: Float[Tensor, "batch 3 height width"]
 
 
-def draw_noise(x_0: Float[Tensor, "batch 3 height width"], schedule: Schedule, generator: torch.Generator) -> NoisyBatch:
+def draw_noise(
+    x_0: Float[Tensor, "batch 3 height width"], schedule: Schedule, generator: torch.Generator
+) -> NoisyBatch:
     """Draw t uniformly and eps from N(0, I) per image, on the CPU generator so that devices agree, and mix x_t."""
     t = torch.randint(0, schedule.num_timesteps, (len(x_0),), generator=generator).to(x_0.device)
     eps = torch.randn(x_0.shape, generator=generator).to(x_0.device)
@@ -93,7 +95,9 @@ def reassemble_centre(
     return torch.cat(columns, dim=1)
 
 
-def draw_donors(groups: int, layout: GroupLayout, donors: str, generator: torch.Generator) -> Int64[Tensor, "groups parts"]:
+def draw_donors(
+    groups: int, layout: GroupLayout, donors: str, generator: torch.Generator
+) -> Int64[Tensor, "groups parts"]:
     """Draw whose parts make up z_u (Eq. 10): rows of the flat [groups x members] batch, one per part.
 
     'group': the parts come from different members of the same GROUP; 'batch': from any rows of the batch.

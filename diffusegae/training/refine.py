@@ -15,9 +15,7 @@ from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage,
 class DisentangleObjective(ObjectiveModule):
     """L_dis of GROUPs of stored latents."""
 
-    def __init__(
-        self, model: DiffuseGAE, layout: GroupLayout, lambda_ss: float, lambda_ur: float, donors: str
-    ) -> None:
+    def __init__(self, model: DiffuseGAE, layout: GroupLayout, lambda_ss: float, lambda_ur: float, donors: str) -> None:
         super().__init__()
         self.gae, self.normaliser = model.gae, model.normaliser
         self.layout, self.lambda_ss, self.lambda_ur, self.donors = layout, lambda_ss, lambda_ur, donors

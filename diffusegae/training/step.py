@@ -156,8 +156,7 @@ def _adam(objective: Objective, config: StageConfig) -> torch.optim.Adam:
 
 
 def _has_moved(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> bool:
-    state = optimizer.state.get(parameter)
-    return bool(state) and bool(state["exp_avg_sq"].any())
+    return parameter in optimizer.state and bool(optimizer.state[parameter]["exp_avg_sq"].any())
 
 
 @contextmanager

@@ -64,7 +64,9 @@ def train(payload: dict[str, Any]) -> None:
     stage = STAGES[job.stage](_inputs(job))
     state = TrainingState(stage, device, _wrap, job.config.seed, context.get_world_rank())
     position = _restore(state)
-    logger.info("%s: %s parameters, starts at sample %d", stage.name, stage.model.parameter_counts(), state.samples_seen)
+    logger.info(
+        "%s: %s parameters, starts at sample %d", stage.name, stage.model.parameter_counts(), state.samples_seen
+    )
     run = RunLogger(job.tracking_uri, job.run_id) if context.get_world_rank() == 0 and job.run_id else None
     _Loop(job, state, run).run(position)
 
@@ -183,7 +185,9 @@ class _Loop:
         if self.held_out is not None:
             values |= self.state.monitor(self.held_out)
         shown = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
-        logger.info("%s %d/%d (%.0f%%)  ETA %s  %s", name, seen, total, 100 * seen / total, _clock((total - seen) / rate), shown)
+        logger.info(
+            "%s %d/%d (%.0f%%)  ETA %s  %s", name, seen, total, 100 * seen / total, _clock((total - seen) / rate), shown
+        )
         return {f"{name}/{key}": value for key, value in values.items()}
 
     def _paint(self, done: bool) -> None:
@@ -210,4 +214,3 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-

@@ -68,7 +68,9 @@ def test_missing_label_column_is_named_with_what_there_is(tmp_path: Path) -> Non
 
 
 def test_missing_path_column_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"no column 'file' for the images' paths; its columns are: path, letter, size"):
+    with pytest.raises(
+        SourceError, match=r"no column 'file' for the images' paths; its columns are: path, letter, size"
+    ):
         list_csv(tmp_path, "path,letter,size\na.png,A,1\n", path_column="file")
 
 

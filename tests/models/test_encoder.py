@@ -7,13 +7,17 @@ from diffusegae.config.model import EncoderConfig, ModelConfig
 from diffusegae.models.encoder import AlterResNet, ConvBlock, WindowAttentionBlock, relative_positions, stage_pattern
 
 
-@pytest.mark.parametrize(("blocks", "attentions", "pattern"), [(3, 0, "CCC"), (4, 1, "CCCM"), (6, 3, "CMCMCM"), (4, 2, "CMCM")])
+@pytest.mark.parametrize(
+    ("blocks", "attentions", "pattern"), [(3, 0, "CCC"), (4, 1, "CCCM"), (6, 3, "CMCMCM"), (4, 2, "CMCM")]
+)
 def test_stage_pattern_is_alternets_50(blocks: int, attentions: int, pattern: str) -> None:
     assert stage_pattern(blocks, attentions) == pattern
 
 
 def test_blocks_stand_in_the_order_of_the_rule() -> None:
-    config = ModelConfig(image_size=32, encoder=EncoderConfig(stem_width=8, widths=(8, 16), blocks=(2, 3), attentions=(0, 1)))
+    config = ModelConfig(
+        image_size=32, encoder=EncoderConfig(stem_width=8, widths=(8, 16), blocks=(2, 3), attentions=(0, 1))
+    )
     kinds = [type(block) for block in AlterResNet(config).stages]
     assert [kind for kind in kinds if kind in (ConvBlock, WindowAttentionBlock)] == [
         ConvBlock,

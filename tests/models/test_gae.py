@@ -26,7 +26,9 @@ def test_has_four_mlp_and_two_bottleneck_blocks_on_each_side_and_ends_with_a_ski
 def test_decoder_mirrors_encoder() -> None:
     gae = make()
     up = [(block.linear.in_features, block.linear.out_features) for block in gae.encoder if isinstance(block, MlpBlock)]
-    down = [(block.linear.out_features, block.linear.in_features) for block in gae.decoder if isinstance(block, MlpBlock)]
+    down = [
+        (block.linear.out_features, block.linear.in_features) for block in gae.decoder if isinstance(block, MlpBlock)
+    ]
     assert up == down[::-1]
 
 

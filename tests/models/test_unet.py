@@ -32,7 +32,9 @@ def test_adagn_without_shift_only_scales() -> None:
     assert layer.from_z.out_features == 8
     h, t, z = torch.randn(2, 8, 3, 3), torch.randn(2, 4), torch.randn(2, 4)
     t_s, t_b = layer.from_t(t)[..., None, None].chunk(2, dim=1)
-    torch.testing.assert_close(layer(h, t, z), (1 + layer.from_z(z)[..., None, None]) * ((1 + t_s) * layer.norm(h) + t_b))
+    torch.testing.assert_close(
+        layer(h, t, z), (1 + layer.from_z(z)[..., None, None]) * ((1 + t_s) * layer.norm(h) + t_b)
+    )
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(512, 32), (64, 16), (48, 8), (12, 2), (3, 1)])

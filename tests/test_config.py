@@ -1,0 +1,79 @@
+"""Configs: presets load, wrong keys and values are named with what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from diffusegae.config.load import ConfigError, load_config
+from tests.tiny import PRESETS
+
+
+@pytest.mark.parametrize("name", ["smoke", "quick", "vehicles64", "paper"])
+def test_presets_load(name: str) -> None:
+    assert load_config(name, [], PRESETS).name == name
+
+
+def test_paper_preset_keeps_the_papers_weights_and_rates() -> None:
+    config = load_config("paper", [], PRESETS)
+    assert (config.refine.learning_rate, config.refine.lambda_ss, config.refine.lambda_ur) == (4e-5, 1.0, 0.5)
+    assert (config.finetune.learning_rate, config.finetune.lambda_ss, config.finetune.lambda_ur) == (1e-5, 0.5, 0.5)
+    assert (config.finetune.gamma, config.sampling.steps, config.diffusion.prediction) == (1.0, 100, "eps")
+    assert not config.model.gae.normalise_parts
+    assert {name: spec.width for name, spec in config.data.attributes.items()} == {
+        "identity": 60,
+        "background": 20,
+        "pose": 20,
+    }
+
+
+def test_overrides_are_dotted_and_typed() -> None:
+    config = load_config("smoke", ["refine.learning_rate=1e-4", "data.vehicles.num_kinds=5", "name=other"], PRESETS)
+    assert config.refine.learning_rate == 1e-4
+    assert config.data.vehicles.num_kinds == 5
+    assert config.name == "other"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "refine.lamda_ss=1",
+            r"unknown key 'refine.lamda_ss' \(did you mean 'lambda_ss'\?\); allowed here: accumulate",
+        ),
+        ("colour=red", "unknown key 'colour'"),
+        ("data.attributes.pose.widht=3", r"unknown key 'data.attributes.pose.widht' \(did you mean 'width'"),
+        ("pretrain.learning_rate=fast", r"pretrain.learning_rate: Input should be a valid number.*got 'fast'"),
+        ("diffusion.prediction=x0", r"diffusion.prediction: Input should be 'eps' or 'v'"),
+        ("data.attributes.pose.width=9", r"add up to 25, but model.z_dis_width is 24"),
+        ("refine.shared=3", "shared must be less than the 3 attributes"),
+        ("data.source=folder", r"which needs data.folder.images"),
+    ],
+)
+def test_wrong_overrides_are_named(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config("smoke", [override], PRESETS)
+
+
+def test_an_unknown_preset_lists_the_known() -> None:
+    with pytest.raises(ConfigError, match=r"unknown preset or file 'fast'; presets: paper, quick, smoke, vehicles64"):
+        load_config("fast", [], PRESETS)
+
+
+def test_errors_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: x\nmodle: {}\n")
+    with pytest.raises(ConfigError, match=r"mine.yaml: 1 problem\(s\)\n  unknown key 'modle' \(did you mean 'model'"):
+        load_config(str(path))
+
+
+@pytest.mark.parametrize(("text", "message"), [("[1, 2]", "expected a mapping"), ("a: [", "not valid YAML")])
+def test_files_that_are_no_mapping_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_config(str(path))
+
+
+def test_override_without_a_value_is_named() -> None:
+    with pytest.raises(ConfigError, match="expected KEY=VALUE"):
+        load_config("smoke", ["refine"], PRESETS)

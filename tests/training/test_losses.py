@@ -1,0 +1,137 @@
+"""The losses against what can be worked out by hand."""
+
+import pytest
+import torch
+
+from diffusegae.diffusion.schedule import linear_schedule
+from diffusegae.editing.operations import interpolate_parts, recombine, replace_parts, slerp
+from diffusegae.training.losses import (
+    GroupLayout,
+    disentanglement_loss,
+    draw_donors,
+    draw_noise,
+    eps_error,
+    reassemble_centre,
+    simple_loss,
+    swap_with_centre,
+)
+
+PARTS = (slice(0, 2), slice(2, 3), slice(3, 6))
+ONE = GroupLayout(PARTS, ((0,), (1,), (2,)))
+TWO = GroupLayout(PARTS, ((0, 1), (0, 2), (1, 2)))
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def ideal_groups(layout: GroupLayout, groups: int = 5) -> torch.Tensor:
+    """Return GROUPs of codes in which a partner's shared parts equal the centre's: perfect disentanglement."""
+    codes = torch.randn(groups, layout.num_members, 6, generator=generator())
+    for i, subset in enumerate(layout.subsets):
+        for j in subset:
+            codes[:, 1 + i, PARTS[j]] = codes[:, 0, PARTS[j]]
+    return codes
+
+
+@pytest.mark.parametrize("layout", [ONE, TWO])
+def test_swapping_shared_parts_of_ideal_codes_changes_nothing(layout: GroupLayout) -> None:
+    codes = ideal_groups(layout)
+    centres, partners = swap_with_centre(codes, layout)
+    torch.testing.assert_close(partners, codes[:, 1:])
+    torch.testing.assert_close(centres, codes[:, :1].expand_as(centres))
+
+
+def test_swap_exchanges_the_shared_part_and_no_other() -> None:
+    codes = torch.randn(2, 4, 6)
+    centres, partners = swap_with_centre(codes, ONE)
+    for j, part in enumerate(PARTS):
+        torch.testing.assert_close(centres[:, j, part], codes[:, 1 + j, part])
+        torch.testing.assert_close(partners[:, j, part], codes[:, 0, part])
+        rest = [k for k in range(6) if k not in range(*part.indices(6))]
+        torch.testing.assert_close(centres[:, j, rest], codes[:, 0, rest])
+        torch.testing.assert_close(partners[:, j, rest], codes[:, 1 + j, rest])
+
+
+@pytest.mark.parametrize("layout", [ONE, TWO])
+def test_reassembly_of_ideal_codes_is_the_centre_and_never_reads_it(layout: GroupLayout) -> None:
+    codes = ideal_groups(layout)
+    centre = codes[:, 0].clone()
+    codes[:, 0] = float("nan")
+    torch.testing.assert_close(reassemble_centre(codes, layout, generator()), centre)
+
+
+def test_donors_of_a_group_are_different_members_of_that_group() -> None:
+    donors = draw_donors(50, ONE, "group", generator())
+    assert (donors // 4 == torch.arange(50)[:, None]).all()
+    assert all(len(set(row.tolist())) == 3 for row in donors)
+    assert len({tuple((row % 4).tolist()) for row in donors}) > 10
+
+
+def test_donors_of_a_batch_come_from_anywhere() -> None:
+    donors = draw_donors(50, ONE, "batch", generator())
+    assert donors.min() >= 0
+    assert donors.max() < 200
+    assert (donors // 4 != torch.arange(50)[:, None]).any()
+
+
+def test_perfect_codec_on_ideal_codes_has_no_loss() -> None:
+    codes = ideal_groups(ONE)
+    donors = draw_donors(5, ONE, "batch", generator())
+    terms = disentanglement_loss(lambda z: z, lambda z: z, codes, ONE, donors, generator())
+    assert float(terms.total(1.0, 0.5)) == 0.0
+
+
+def test_terms_are_summed_over_the_group_and_averaged_over_elements() -> None:
+    codes = ideal_groups(ONE)
+    donors = draw_donors(5, ONE, "batch", generator())
+    terms = disentanglement_loss(lambda z: z, lambda z: z + 0.5, codes, ONE, donors, generator())
+    assert float(terms.reconstruction) == pytest.approx(4 * 0.5)  # centre and three partners
+    assert float(terms.swap) == pytest.approx(7 * 0.5)  # both sides of three swaps, and the reassembled centre
+    assert float(terms.reassembly) == pytest.approx(0.5)
+    assert float(terms.total(2.0, 3.0)) == pytest.approx(2.0 + 2 * 3.5 + 3 * 0.5)
+
+
+def test_gradient_stops_at_a_detached_target() -> None:
+    z = torch.randn(5, 4, 6, requires_grad=True)
+    donors = draw_donors(5, ONE, "batch", generator())
+    zero = torch.zeros(5, 4, 6)
+    terms = disentanglement_loss(lambda v: v.detach(), lambda v: v, z, ONE, donors, generator(), zero)
+    assert not terms.total(1.0, 1.0).requires_grad
+
+
+@pytest.mark.parametrize("kind", ["eps", "v"])
+def test_simple_loss_of_the_truth_is_zero_and_eps_error_agrees(kind: str) -> None:
+    schedule = linear_schedule()
+    noisy = draw_noise(torch.rand(6, 3, 8, 8) * 2 - 1, schedule, generator())
+    alpha_bar = schedule.alpha_bar[noisy.t].float()[:, None, None, None]
+    truth = noisy.eps if kind == "eps" else alpha_bar.sqrt() * noisy.eps - (1 - alpha_bar).sqrt() * noisy.x_0
+    assert float(simple_loss(truth, noisy, schedule, kind)) < 1e-10  # type: ignore[arg-type]
+    assert float(eps_error(truth, noisy, schedule, kind)) < 1e-6  # type: ignore[arg-type]
+    assert float(simple_loss(truth + 1, noisy, schedule, kind)) == pytest.approx(1.0, rel=1e-4)  # type: ignore[arg-type]
+
+
+def test_replacing_parts_is_undone_by_the_source() -> None:
+    a, b = torch.randn(3, 6), torch.randn(3, 6)
+    edited = replace_parts(a, b, [PARTS[1]])
+    torch.testing.assert_close(edited[:, PARTS[1]], b[:, PARTS[1]])
+    torch.testing.assert_close(replace_parts(edited, a, [PARTS[1]]), a)
+
+
+def test_recombining_own_parts_is_the_identity() -> None:
+    a = torch.randn(3, 6)
+    torch.testing.assert_close(recombine([a, a, a], PARTS), a)
+
+
+def test_interpolation_hits_both_ends_in_its_parts_only() -> None:
+    a, b = torch.randn(3, 6), torch.randn(3, 6)
+    torch.testing.assert_close(interpolate_parts(a, b, 0.0, PARTS), a)
+    torch.testing.assert_close(interpolate_parts(a, b, 1.0, PARTS), b)
+    torch.testing.assert_close(interpolate_parts(a, b, 1.0, [PARTS[0]])[:, 2:], a[:, 2:])
+
+
+def test_slerp_hits_both_ends_and_keeps_the_norm_of_noise() -> None:
+    a, b = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(slerp(a, b, 0.0), a)
+    torch.testing.assert_close(slerp(a, b, 1.0), b, atol=1e-5, rtol=1e-5)
+    assert float(slerp(a, b, 0.5).std()) == pytest.approx(1.0, abs=0.05)

@@ -1,0 +1,118 @@
+"""One optimizer step: what moves, what is frozen, and that a restored state goes on as if nothing had happened."""
+
+import copy
+import json
+
+import pytest
+import torch
+
+from diffusegae.config.training import PretrainConfig
+from diffusegae.training.stages import Stage, StageInputs
+from diffusegae.training.step import Averages, TrainingError, TrainingState, generator_at, learning_rate_at
+from diffusegae.training.table import STAGES
+from tests.tiny import random_images, smoke_config, tiny_schema
+
+STAGE_NAMES = ("pretrain", "refine", "finetune")
+SCHEMA = tiny_schema(8, 8, 8)
+
+
+def batch_for(stage: Stage, samples: int = 8, seed: int = 0) -> torch.Tensor:
+    members = 1 if stage.shared is None else 4
+    if stage.column == "image":
+        return random_images(samples * members, 32, seed).unflatten(0, (samples, members))
+    return torch.randn(samples, members, 32, generator=torch.Generator().manual_seed(seed))
+
+
+def make_state(name: str, *overrides: str) -> TrainingState:
+    torch.manual_seed(0)
+    inputs = StageInputs(smoke_config(*overrides), SCHEMA, latent_mean=torch.zeros(32), latent_covariance=torch.eye(32))
+    return TrainingState(STAGES[name](inputs), torch.device("cpu"), lambda module: module, seed=0)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", STAGE_NAMES)
+def test_every_claimed_parameter_moves_and_no_other(name: str) -> None:
+    state = make_state(name, f"{name}.learning_rate=0.01")
+    before = copy.deepcopy(state.stage.model.state_dict())
+    for _ in range(6):
+        state.step(batch_for(state.stage))
+    state.check_all_move()
+    claimed = {key for objective in state.stage.objectives for key, _ in objective.named_parameters()}
+    moved = {key for key, value in state.stage.model.named_parameters() if not torch.equal(value, before[key])}
+    assert moved == claimed
+
+
+def test_a_claimed_parameter_that_no_gradient_reaches_is_named() -> None:
+    state = make_state("pretrain")
+    objective = state.stage.objectives[0]
+    # claim the GAE too, as the authors' code claimed less than it meant to train
+    objective.trains["gae"] = state.stage.model.gae  # type: ignore[index]
+    with pytest.raises(TrainingError, match=r"no gradient reaches \d+ parameters: \['encoder"):
+        state.check_all_move()
+    for _ in range(6):
+        state.step(batch_for(state.stage))
+    with pytest.raises(TrainingError, match="gae.encoder"):
+        state.check_all_move()
+
+
+@pytest.mark.parametrize("name", STAGE_NAMES)
+def test_restored_state_continues_bit_for_bit(name: str) -> None:
+    straight = make_state(name)
+    for count in range(4):
+        straight.step(batch_for(straight.stage, seed=count))
+    first = make_state(name)
+    for count in range(2):
+        first.step(batch_for(first.stage, seed=count))
+    saved = {key: {k: v.clone() for k, v in tensors.items()} for key, tensors in first.tensors().items()}
+    second = make_state(name)
+    second.restore(lambda key: saved[key], first.samples_seen)
+    for count in range(2, 4):
+        second.step(batch_for(second.stage, seed=count))
+    for key, value in straight.tensors()["ema"].items():
+        assert torch.equal(value, second.tensors()["ema"][key]), key
+    assert second.samples_seen == straight.samples_seen
+
+
+def test_pieces_of_a_batch_add_up_to_its_gradient() -> None:
+    """Noise is drawn piece by piece, so compare the refining stage, whose only randomness is the donors."""
+    whole = make_state("refine", "refine.lambda_ur=0", "refine.lambda_ss=0")
+    pieces = make_state("refine", "refine.lambda_ur=0", "refine.lambda_ss=0", "refine.accumulate=4")
+    batch = batch_for(whole.stage)
+    whole.step(batch)
+    pieces.step(batch)
+    for a, b in zip(whole.stage.model.gae.parameters(), pieces.stage.model.gae.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_bfloat16_step_runs_and_keeps_float32_weights() -> None:
+    state = make_state("finetune", "finetune.precision=bfloat16")
+    terms = state.step(batch_for(state.stage))
+    assert all(torch.isfinite(value) for value in terms.values())
+    assert all(p.dtype == torch.float32 for p in state.stage.model.parameters())
+
+
+def test_learning_rate_rises_holds_and_falls() -> None:
+    config = PretrainConfig(num_samples=1000, batch_size=10, learning_rate=1.0, warmup_samples=100, decay_from=0.5)
+    assert learning_rate_at(config, 0) == pytest.approx(0.1)
+    assert learning_rate_at(config, 90) == pytest.approx(1.0)
+    assert learning_rate_at(config, 500) == pytest.approx(1.0)
+    assert learning_rate_at(config, 750) == pytest.approx(0.5)
+    assert learning_rate_at(config, 990) == pytest.approx(0.02)
+
+
+def test_generators_of_different_places_differ_and_of_the_same_agree() -> None:
+    def draw(*place: int) -> list[float]:
+        return torch.rand(3, generator=generator_at(*place)).tolist()
+
+    places = [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 64, 0), (0, 0, 0, 1)]
+    assert len({json.dumps(draw(*place)) for place in places}) == len(places)
+    assert draw(0, 0, 64, 1) == draw(0, 0, 64, 1)
+
+
+def test_averages_name_a_loss_that_is_not_a_number() -> None:
+    averages = Averages()
+    averages.add({"simple": torch.tensor(1.0)})
+    averages.add({"simple": torch.tensor(3.0)})
+    assert averages.drain() == {"simple": 2.0}
+    averages.add({"simple": torch.tensor(float("nan"))})
+    with pytest.raises(TrainingError, match="'simple' is nan; lower the stage's learning_rate"):
+        averages.drain()
