@@ -25,12 +25,13 @@ from diffusegae.data.latents import (
 from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.pipeline import run_actors
 from diffusegae.data.shards import Manifest, read_manifest
+from diffusegae.editing.editor import Editor
 from diffusegae.editing.latents import ShardEncoder, local_checkpoint
 from diffusegae.editing.loading import load_editor
 from diffusegae.metrics.evaluation import Evaluation, evaluate
 from diffusegae.metrics.report import summary_text, write_report
 from diffusegae.schema import AttributeSchema, build_schema
-from diffusegae.tracking.registry import register_model
+from diffusegae.tracking.registry import RegisteredModel, register_model
 from diffusegae.tracking.runs import RunLogger, finish_run, open_pipeline_run, open_stage_run, tracking_uri
 from diffusegae.training.launch import LaunchError, StageDone, launch_stage, read_done
 from diffusegae.training.stages import StageName
@@ -168,7 +169,7 @@ class Pipeline:
         run_id = open_stage_run(self.tracking, self.config, self.run_id, "evaluate")
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder)
-            editors = {}
+            editors: dict[str, Editor] = {}
             for stage, done in finished.items():
                 with local_checkpoint(done.checkpoint) as checkpoint:
                     editors[stage] = load_editor(checkpoint, expected=self.schema)
@@ -182,10 +183,10 @@ class Pipeline:
         finish_run(self.tracking, run_id, "FINISHED")
         return evaluation
 
-    def register(self, evaluation: Evaluation) -> str:
-        """Register the fine-tuned model and move the alias to it; return its version."""
+    def register(self) -> RegisteredModel:
+        """Register the fine-tuned model and give it the alias."""
         with local_checkpoint(self._require("finetune").checkpoint) as checkpoint:
-            return register_model(self.tracking, self.run_id, checkpoint, self.config, evaluation.metrics)
+            return register_model(self.tracking, self.run_id, checkpoint, self.config)
 
     def run(self) -> str:
         """Do every step that is not done yet; return the matrix, the report's path and the registered version."""
@@ -195,13 +196,13 @@ class Pipeline:
         self.train("refine")
         self.train("finetune")
         evaluation = self.evaluate()
-        version = self.register(evaluation)
+        tracking, version = self.config.tracking, self.register().version
         finish_run(self.tracking, self.run_id, "FINISHED")
         return "\n".join(
             [
                 summary_text(evaluation),
                 f"report:    {storage.join(self.layout.evaluation, 'report.html')}",
-                f"model:     models:/{self.config.tracking.model_name}@{self.config.tracking.alias} (version {version})",
+                f"model:     models:/{tracking.model_name}@{tracking.alias} (version {version})",
                 f"tracking:  {self.tracking}",
             ]
         )

@@ -33,8 +33,8 @@ class Attribute(BaseModel):
         for column, values in ((self.column, self.values), (self.group_column, self.group_values)):
             if len(values) < 2:
                 raise SchemaError(
-                    f"attribute {self.name!r}: column {column!r} has {len(values)} value(s) {list(values)}; an attribute"
-                    " needs at least 2. Leave it out of data.attributes or add images with another value"
+                    f"attribute {self.name!r}: column {column!r} has {len(values)} value(s) {list(values)}; an"
+                    " attribute needs at least 2. Leave it out of data.attributes or add images with another value"
                 )
             if len(set(values)) != len(values):
                 raise SchemaError(f"attribute {self.name!r}: column {column!r} lists a value twice in its vocabulary")
@@ -118,12 +118,12 @@ class AttributeSchema(BaseModel):
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def require_same(self, other: "AttributeSchema", where: str) -> None:
-        """Raise SchemaError that names the first difference when `other` (found in `where`) is not this schema."""
+        """Raise SchemaError naming the first difference when `other`, found in `where`, is not this schema."""
         if self.fingerprint() == other.fingerprint():
             return
         raise SchemaError(
-            f"{where} was made for another schema: {_first_difference(self, other)}. Train on this data under a new name,"
-            " or point to the data set the checkpoint was trained on"
+            f"{where} was made for another schema: {_first_difference(self, other)}. Train on this data under a new"
+            " name, or point to the data set the checkpoint was trained on"
         )
 
 

@@ -54,7 +54,7 @@ def connect(address: str) -> None:
     for name, value in LOCAL_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     cpus = (os.cpu_count() or 1) + DATA_CPUS
-    ray.init(address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=True, logging_level="WARNING")
+    ray.init(address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=True, logging_level=logging.WARNING)
 
 
 def run(main: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""The whole road from one config: images, three stages, report, registered model: python jobs/pipeline.py --config quick."""
+"""The whole road from one config, images to registered model: python jobs/pipeline.py --config quick."""
 
 from diffusegae.pipeline import Pipeline
 from jobs.cli import config_of, connect, parser, run

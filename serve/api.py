@@ -57,7 +57,9 @@ class Service(Protocol):
 
 def create_api(service: Service, limits: Limits) -> FastAPI:
     """Return the application of a model service."""
-    about = "Change one attribute of a picture and leave the rest alone. Pictures come back as PNG, or in JSON on request."
+    about = (
+        "Change one attribute of a picture and leave the rest alone. Pictures come back as PNG, or in JSON on request."
+    )
     api = FastAPI(title="DiffuseGAE", version="1", description=about, docs_url=None, redoc_url=None)
     api.add_middleware(BodyLimit, max_bytes=limits.max_request_bytes)
     add_problem_handlers(api)

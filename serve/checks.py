@@ -59,7 +59,9 @@ class Checks:
         names = message.attributes or self.served.attributes.names
         self._check_names(names)
         if message.frames > self.limits.max_frames:
-            raise Problem(422, "Too many frames", f"frames={message.frames}; at most {self.limits.max_frames} are allowed")
+            raise Problem(
+                422, "Too many frames", f"frames={message.frames}; at most {self.limits.max_frames} are allowed"
+            )
         source, target = self._pixels("source", message.source), self._pixels("target", message.target)
         return Interpolate(source, target, names, message.frames, self._steps(message.steps))
 

@@ -59,7 +59,7 @@ class EditRequest(StepsMessage):
 
     source: Picture
     donors: dict[str, Picture] = Field(min_length=1, description="Attribute name to the picture it is taken from.")
-    x_T: Noise = "inferred"
+    x_T: Noise = "inferred"  # noqa: N815 - the paper's symbol
     seed: Seed = 0
 
 
@@ -83,7 +83,7 @@ class ReconstructRequest(StepsMessage):
     """Bring a picture back through the model."""
 
     source: Picture
-    x_T: Noise = "inferred"
+    x_T: Noise = "inferred"  # noqa: N815 - the paper's symbol
     seed: Seed = 0
 
 

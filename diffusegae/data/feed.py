@@ -131,8 +131,8 @@ class Feed:
                 offset = 0
             if not found and not first:
                 raise EmptyFeedError(
-                    "an epoch has no sample: no training row, or no GROUP whose partners share exactly the asked attributes."
-                    " Ingest more images or leave an attribute out of data.attributes"
+                    "an epoch has no sample: no training row, or no GROUP whose partners share exactly the asked"
+                    " attributes. Ingest more images or leave an attribute out of data.attributes"
                 )
             epoch, first = epoch + 1, 0
 

@@ -50,11 +50,11 @@ def parse_names(paths: pa.Array) -> pa.Table:
 
 
 def _to_listing(members: list[Member]) -> Listing:
-    places = pa.table(list(zip(*members, strict=True)), schema=pa.schema(PLACE_FIELDS[1:]))
-    table = pa.table(
-        places.columns + (names := parse_names(places["path"])).columns, places.column_names + names.column_names
-    )
+    table = pa.table([list(column) for column in zip(*members, strict=True)], schema=pa.schema(PLACE_FIELDS[1:]))
+    names = parse_names(table["path"].combine_chunks())
+    for column in names.column_names:
+        table = table.append_column(column, names[column])
     is_known = pc.is_valid(table["key"])
-    unknown = table.filter(pc.invert(is_known))["path"].to_pylist()
     detail = "expected category-iNNNN-bNNNN-cNN-rNN-lN-fN.png or .jpg"
+    unknown = table.filter(pc.invert(is_known))["path"].to_pylist()
     return Listing(table.filter(is_known), [Skipped(path, "name of another layout", detail) for path in unknown])

@@ -1,8 +1,8 @@
 """The order of an epoch: a pure function of (seed, epoch), cut into windows that are shuffled by themselves.
 
-Row groups are permuted over the whole epoch, then cut into windows of about `window_rows` rows; rows are permuted inside
-their window. A set that fits one window is thereby shuffled completely. Whoever knows (seed, epoch, window, offset) can
-go on from there without reading what came before.
+Row groups are permuted over the whole epoch, then cut into windows of about `window_rows` rows; rows are permuted
+inside their window. A set that fits one window is thereby shuffled completely. Whoever knows (seed, epoch, window,
+offset) can go on from there without reading what came before.
 """
 
 from collections.abc import Sequence

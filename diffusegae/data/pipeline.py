@@ -142,7 +142,7 @@ def _stream_row_groups(
     )
     dataset.context.execution_options.preserve_order = True
     for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
-        if table.num_rows:
+        if isinstance(table, pa.Table) and table.num_rows:
             yield table
 
 

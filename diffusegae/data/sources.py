@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ _PIECES_PER_SHARD = 16
 _UNIT_SEED = 0
 
 
+@runtime_checkable
 class Source(Protocol):
     """What ingest needs: vocabularies before any image is read, and units that any process can read again."""
 

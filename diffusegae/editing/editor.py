@@ -1,8 +1,8 @@
 """The editor: a trained DiffuseGAE that turns images into edited images (paper, sections 4.2 to 4.4).
 
-Every result depends on its own image, donors and seed alone, never on the batch it was computed in. x_T is inferred under
-the z that also generates: the GAE's reconstruction of the source, which is what the fine-tuned UNet was trained on.
-"""
+Every result depends on its own image, donors and seed alone, never on the batch it was computed in. x_T is inferred
+under the z that also generates: the GAE's reconstruction of the source, which is what the fine-tuned UNet was
+trained on."""
 
 from collections.abc import Callable, Mapping, Sequence
 

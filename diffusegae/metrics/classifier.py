@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from safetensors.torch import load, save
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  the usual name
+from torch.nn import functional as F
 
 from diffusegae.images import to_tensor
 
@@ -128,7 +128,7 @@ def train_classifier(
     for images, labels in _batches(train, settings, generator):
         loss = _loss(classifier(augment(images, generator)), labels)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
     classifier.eval()

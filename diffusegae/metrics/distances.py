@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812  the usual name
+from torch.nn import functional as F
 
 WINDOW_RADIUS = 5  # 11 x 11 window
 WINDOW_SIGMA = 1.5

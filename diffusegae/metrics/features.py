@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  the usual name
+from torch.nn import functional as F
 
 Network = Literal["alex", "vgg16"]
 

@@ -91,8 +91,8 @@ def _load_judge(
 ) -> AttributeClassifier:
     settings = ClassifierSettings(epochs=config.evaluate.classifier_epochs)
     digest = hashlib.sha256(f"{settings} {config.seed} {schema.fingerprint()}".encode())
-    digest.update(np.ascontiguousarray(train.images))
-    digest.update(np.ascontiguousarray(train.labels))
+    digest.update(train.images.tobytes())
+    digest.update(train.labels.tobytes())
     path = cache / f"judge-{digest.hexdigest()[:16]}.safetensors"
     if path.is_file():
         return AttributeClassifier.from_bytes(path.read_bytes())

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812  the usual name
+from torch.nn import functional as F
 
 WEIGHT_DECAY = 1e-4  # of the mean cross-entropy; scikit-learn's C = 1 / (n WEIGHT_DECAY)
 ITERATIONS = 60
@@ -146,11 +146,11 @@ def fit_linear_classifier(
         optimizer.zero_grad()
         penalty = 0.5 * WEIGHT_DECAY * weight.square().sum()
         loss = F.cross_entropy(torch.addmm(bias, codes, weight), labels) + penalty
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     with torch.enable_grad():
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        optimizer.step(closure)
     return weight.detach(), bias.detach()
 
 

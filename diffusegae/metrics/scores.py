@@ -3,7 +3,7 @@
 Reconstructions from inferred x_T take the config's own sampling; random x_T and edits take `edit_steps`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +87,8 @@ def score_images(editor: BatchedEditor, judging: Judging) -> tuple[ImageScores, 
 def _score_reconstructions(
     editor: BatchedEditor, quick: BatchedEditor, judging: Judging
 ) -> tuple[RecombinationScores, RecombinationScores, tuple[Pixels, Pixels]]:
-    inferred, random, first = [], [], []
+    inferred, random = [], []
+    first: list[Pixels] = []
     for rows in _chunks(judging.plan.reconstructed):
         images, labels = judging.images(rows), judging.labels(rows)
         codes = editor.encode(images)
@@ -95,7 +96,7 @@ def _score_reconstructions(
         guessed = quick.generate(codes, quick.noise(judging.seeds(rows)))
         inferred.append(judging.score(back, images, labels))
         random.append(judging.score(guessed, images, labels))
-        first = first or [to_pixels(pictures[: judging.config.evaluate.num_pictures]) for pictures in (back, guessed)]
+        first = first or [to_pixels(results[: judging.config.evaluate.num_pictures]) for results in (back, guessed)]
     return pool_scores(inferred), pool_scores(random), (first[0], first[1])
 
 
@@ -133,19 +134,19 @@ def pool_scores(pieces: Sequence[RecombinationScores]) -> RecombinationScores:
     """Join the scores of parts of a set into those of the whole."""
     count = sum(piece.count for piece in pieces)
 
-    def mean(value: Callable[[RecombinationScores], float]) -> float:
-        return sum(value(piece) * piece.count for piece in pieces) / count
+    def mean(values: Iterable[float]) -> float:
+        return sum(value * piece.count for value, piece in zip(values, pieces, strict=True)) / count
 
     has_lpips = pieces[0].closeness.lpips is not None
     return RecombinationScores(
         count=count,
         closeness=Closeness(
-            mse=mean(lambda piece: piece.closeness.mse),
-            ssim=mean(lambda piece: piece.closeness.ssim),
-            lpips=mean(lambda piece: piece.closeness.lpips or 0.0) if has_lpips else None,
+            mse=mean(piece.closeness.mse for piece in pieces),
+            ssim=mean(piece.closeness.ssim for piece in pieces),
+            lpips=mean(piece.closeness.lpips or 0.0 for piece in pieces) if has_lpips else None,
         ),
-        right={name: mean(lambda piece, name=name: piece.right[name]) for name in pieces[0].right},
-        all_right=mean(lambda piece: piece.all_right),
+        right={name: mean(piece.right[name] for piece in pieces) for name in pieces[0].right},
+        all_right=mean(piece.all_right for piece in pieces),
     )
 
 

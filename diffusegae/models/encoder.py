@@ -46,7 +46,7 @@ class ConvBlock(nn.Module):
 
 
 class WindowAttentionBlock(nn.Module):
-    """AlterNet's MSA block: norm, SiLU, 1x1 convolution, norm, windowed attention with relative bias, plus the input."""
+    """AlterNet's MSA block: norm, SiLU, 1x1 convolution, norm, windowed attention with relative bias, plus input."""
 
     relative: Int64[Tensor, "cells cells"]
 

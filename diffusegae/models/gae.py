@@ -6,6 +6,7 @@ normalised latents; `models/normaliser.py` is what normalises them.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -73,7 +74,7 @@ class GroupAutoEncoder(nn.Module):
         super().__init__()
         gae, z_sem, z_dis = config.gae, config.z_sem_width, config.z_dis_width
         ladder = [z_sem, *gae.widths]
-        steps = list(zip(ladder[:-1], ladder[1:], strict=True))
+        steps = list(pairwise(ladder))
         top = ladder[-1]
         self.encoder = nn.Sequential(
             MlpBlock(z_sem, z_sem, gae),

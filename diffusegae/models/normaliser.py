@@ -1,7 +1,7 @@
 """The normaliser of z_sem: what the GAE sees is centred and scaled by statistics of the training set.
 
-`zscore` scales each dimension by itself, as the authors' code. `pca` rotates to principal axes and divides by the spread
-there: attributes that z_sem learns last live in its small directions, and whitening brings them to the same scale.
+Power 0 scales each dimension by itself, as the authors' code. A positive power rotates to principal axes and divides by
+the spread there: attributes that z_sem learns last live in its small directions, and whitening levels them.
 The statistics are buffers, so they travel in the checkpoint.
 """
 
@@ -29,7 +29,7 @@ class LatentNormaliser(nn.Module):
     def fit(self, mean: Float[Tensor, " z_sem"], covariance: Float[Tensor, "z_sem z_sem"], power: float) -> None:
         """Take the statistics of the training latents.
 
-        `power` 0 is the per-dimension z-score; otherwise principal axes divided by their spread to that power (1 whitens).
+        `power` 0 is the per-dimension z-score; otherwise principal axes divided by spread to that power (1 whitens).
         """
         covariance = covariance.double()
         if power == 0:

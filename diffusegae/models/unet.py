@@ -1,7 +1,7 @@
 """The conditional UNet, the decoder D_theta: (x_t, t, z_sem) to the prediction of eps or v.
 
 Residual blocks with AdaGN (Eq. 8), attention at the configured feature sides, plain convolution down- and up-sampling
-as in DDPM, skips concatenated. With `pixel_unshuffle` = 2 it works on 2x2 space-to-depth input, a quarter of the pixels.
+as in DDPM, skips concatenated. With `pixel_unshuffle` = 2 it works on 2x2 space-to-depth input.
 """
 
 import torch

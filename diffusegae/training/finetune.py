@@ -62,16 +62,17 @@ class JointObjective(ObjectiveModule):
         gae = self.model.gae
         target = z.detach() if self.config.detach_target else None
         terms = disentanglement_loss(gae.encode, gae.decode, z, self.layout, donors, generator, target)
-        dis = terms.total(self.config.lambda_ss, self.config.lambda_ur)
+        dis = terms.total(self.config.lambda_ss, self.config.lambda_ur, self.config.lambda_agree)
         return simple + self.config.gamma * dis, {"simple": simple.detach(), "dis": dis.detach()}
 
     def _condition(
         self, z: Float[Tensor, "groups members z_sem"], generator: torch.Generator
     ) -> Float[Tensor, "rows z_dis"]:
         """Return the codes that condition the UNet, one per member."""
-        z_dis = self.model.gae.encode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        flat = self.model.gae.encode(z.flatten(0, 1))
         if self.config.condition == "reconstructed":
-            return z_dis.flatten(0, 1)
+            return flat
+        z_dis = flat.unflatten(0, z.shape[:2])
         centre = reassemble_centre(z_dis, self.layout, generator)[:, None]
         _, partners = swap_with_centre(z_dis, self.layout)
         return torch.cat([centre, partners], dim=1).flatten(0, 1)

@@ -119,7 +119,7 @@ def _trainer(job: TrainingJob, folder: str) -> TorchTrainer:
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker=per_worker,
         ),
-        run_config=ray.train.RunConfig(
+        run_config=ray.train.RunConfig(  # type: ignore[call-arg]  # the checker sees Train V1's class
             name="run",
             storage_path=path,
             storage_filesystem=filesystem,

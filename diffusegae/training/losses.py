@@ -95,6 +95,19 @@ def reassemble_centre(
     return torch.cat(columns, dim=1)
 
 
+def shared_part_distance(z_dis: Float[Tensor, "groups members z_dis"], layout: GroupLayout) -> Float[Tensor, ""]:
+    """Return the L1 distance between the parts that partners share with their centre, summed over attributes.
+
+    L_ss only asks that swapped codes decode alike, which leaves a part free to carry, faintly, what it should not; a
+    probe finds it. Images that share an attribute should have the same part, so this asks for just that.
+    """
+    total = z_dis.new_zeros(())
+    for j, sources in enumerate(layout.reassembly_sources()):
+        part = layout.parts[j]
+        total = total + F.l1_loss(z_dis[:, sources, part], z_dis[:, :1, part].expand(-1, len(sources), -1))
+    return total
+
+
 def draw_donors(
     groups: int, layout: GroupLayout, donors: str, generator: torch.Generator
 ) -> Int64[Tensor, "groups parts"]:
@@ -111,15 +124,17 @@ def draw_donors(
 
 @dataclass(frozen=True)
 class Disentanglement:
-    """L_dis' three terms, and the codes they were computed from."""
+    """L_dis' three terms, and how far shared parts are apart (no term of the paper's)."""
 
     reconstruction: Float[Tensor, ""]
     swap: Float[Tensor, ""]
     reassembly: Float[Tensor, ""]
+    agreement: Float[Tensor, ""]
 
-    def total(self, lambda_ss: float, lambda_ur: float) -> Float[Tensor, ""]:
-        """Return L_dis = L_r + lambda_ss L_ss + lambda_ur L_ur (Eq. 11)."""
-        return self.reconstruction + lambda_ss * self.swap + lambda_ur * self.reassembly
+    def total(self, lambda_ss: float, lambda_ur: float, lambda_agree: float = 0.0) -> Float[Tensor, ""]:
+        """Return L_dis = L_r + lambda_ss L_ss + lambda_ur L_ur (Eq. 11), plus the agreement term if it has weight."""
+        paper = self.reconstruction + lambda_ss * self.swap + lambda_ur * self.reassembly
+        return paper + lambda_agree * self.agreement
 
 
 Codec = Callable[[Tensor], Tensor]
@@ -152,6 +167,7 @@ def disentanglement_loss(
         reconstruction=_summed_l1(decoded[:, :members], goal),
         swap=_summed_l1(decoded[:, members:-1], supervised),
         reassembly=F.l1_loss(z_u_hat, z_u),
+        agreement=shared_part_distance(z_dis, layout),
     )
 
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from diffusegae.config.training import RefineConfig
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import AttributeSchema
 from diffusegae.training.losses import GroupLayout, disentanglement_loss, draw_donors
@@ -15,19 +16,18 @@ from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage,
 class DisentangleObjective(ObjectiveModule):
     """L_dis of GROUPs of stored latents."""
 
-    def __init__(self, model: DiffuseGAE, layout: GroupLayout, lambda_ss: float, lambda_ur: float, donors: str) -> None:
+    def __init__(self, model: DiffuseGAE, layout: GroupLayout, config: RefineConfig) -> None:
         super().__init__()
         self.gae, self.normaliser = model.gae, model.normaliser
-        self.layout, self.lambda_ss, self.lambda_ur, self.donors = layout, lambda_ss, lambda_ur, donors
+        self.layout, self.config = layout, config
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Return L_dis of a batch of latents [groups, members, z_sem]."""
         z = self.normaliser.normalise(batch.flatten(0, 1)).unflatten(0, batch.shape[:2])
-        donors = draw_donors(len(batch), self.layout, self.donors, generator)
+        donors = draw_donors(len(batch), self.layout, self.config.donors, generator)
         terms = disentanglement_loss(self.gae.encode, self.gae.decode, z, self.layout, donors, generator)
-        loss = terms.total(self.lambda_ss, self.lambda_ur)
-        named = {"reconstruction": terms.reconstruction, "swap": terms.swap, "reassembly": terms.reassembly}
-        return loss, {"dis": loss.detach(), **{name: term.detach() for name, term in named.items()}}
+        loss = terms.total(self.config.lambda_ss, self.config.lambda_ur, self.config.lambda_agree)
+        return loss, {"dis": loss.detach(), **{name: term.detach() for name, term in vars(terms).items()}}
 
 
 def group_layout(schema: AttributeSchema, shared: int) -> GroupLayout:
@@ -66,7 +66,7 @@ def build_refine(inputs: StageInputs) -> Stage:
         model.normaliser.fit(inputs.latent_mean, inputs.latent_covariance, config.refine.whitening_power)
     stage = config.refine
     layout = group_layout(inputs.schema, stage.shared)
-    objective = DisentangleObjective(model, layout, stage.lambda_ss, stage.lambda_ur, stage.donors)
+    objective = DisentangleObjective(model, layout, stage)
 
     def monitor(ema: DiffuseGAE, batch: Batch, generator: torch.Generator) -> dict[str, float]:
         return monitor_codes(ema, batch, inputs.schema, layout)

@@ -162,7 +162,7 @@ class _Loop:
         if self.state.device.type == "cuda":
             values = values.pin_memory()
         on_device = values.to(self.state.device, non_blocking=True)
-        return on_device.unflatten(0, (batch.num_samples, batch.num_members))
+        return on_device.reshape(batch.num_samples, batch.num_members, *values.shape[1:])
 
     def _report(self, after: Position, done: bool) -> None:
         """Report to Ray Train on every worker, with a checkpoint and pictures from the first when they are due."""

@@ -41,8 +41,17 @@ class ArraySource:
             yield ArrayWindow(ids, np.stack([ids % 3, ids // 3 % 4, ids // 12 % 3], axis=1))
 
 
-def take(count: int, *, start: Position | None = None, sampler: Sampler = sample_rows, window: int = 20,
-         batch_size: int = 8, rank: int = 0, world_size: int = 1, num_rows: int = 53) -> list[tuple[list[int], Position]]:  # fmt: skip
+def take(
+    count: int,
+    *,
+    start: Position | None = None,
+    sampler: Sampler = sample_rows,
+    window: int = 20,
+    batch_size: int = 8,
+    rank: int = 0,
+    world_size: int = 1,
+    num_rows: int = 53,
+) -> list[tuple[list[int], Position]]:
     feed = Feed(ArraySource(num_rows, window), sampler, batch_size=batch_size, seed=0, rank=rank, world_size=world_size)
     batches = islice(feed.batches(start or Position()), count)
     return [(batch.columns["id"].tolist(), batch.position) for batch in batches]

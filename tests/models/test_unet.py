@@ -9,9 +9,10 @@ from diffusegae.models.unet import UNet
 
 
 def make(**changes: object) -> UNet:
-    unet = UNetConfig(
-        base_width=8, multipliers=(1, 2), num_res_blocks=1, attention_resolutions=(8,), head_width=8, embedding_width=16, dropout=0.0,
-    ).model_copy(update=changes)  # fmt: skip
+    widths = {"base_width": 8, "head_width": 8, "embedding_width": 16, "multipliers": (1, 2)}
+    unet = UNetConfig.model_validate(
+        {**widths, "num_res_blocks": 1, "attention_resolutions": (8,), "dropout": 0.0, **changes}
+    )
     torch.manual_seed(0)
     model = UNet(ModelConfig(image_size=16, z_sem_width=12, unet=unet)).eval()
     torch.nn.init.normal_(model.head.weight, std=0.1)

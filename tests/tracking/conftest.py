@@ -56,10 +56,11 @@ def write_checkpoint(tmp_path: Path, config: PipelineConfig) -> Callable[[int], 
             for name, values in VALUES.items()
         )
         schema = AttributeSchema(attributes=tuple(attributes))
-        model = DiffuseGAE(config.model, schema)
-        generator = torch.Generator().manual_seed(seed)
-        for parameter in model.parameters():  # layers that start at zero would hide what an edit changes
-            parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = DiffuseGAE(config.model, schema)
+            for parameter in model.parameters():  # layers that start at zero would hide what an edit changes
+                parameter.data.add_(0.1 * torch.randn(parameter.shape))
         meta = CheckpointMeta(
             stage="finetune", samples_seen=64, position=Position(), config=config, attributes=schema, versions={}
         )

@@ -12,6 +12,7 @@ from diffusegae.training.losses import (
     draw_noise,
     eps_error,
     reassemble_centre,
+    shared_part_distance,
     simple_loss,
     swap_with_centre,
 )
@@ -79,7 +80,7 @@ def test_perfect_codec_on_ideal_codes_has_no_loss() -> None:
     codes = ideal_groups(ONE)
     donors = draw_donors(5, ONE, "batch", generator())
     terms = disentanglement_loss(lambda z: z, lambda z: z, codes, ONE, donors, generator())
-    assert float(terms.total(1.0, 0.5)) == 0.0
+    assert float(terms.total(1.0, 0.5, 2.0)) == 0.0
 
 
 def test_terms_are_summed_over_the_group_and_averaged_over_elements() -> None:
@@ -90,6 +91,13 @@ def test_terms_are_summed_over_the_group_and_averaged_over_elements() -> None:
     assert float(terms.swap) == pytest.approx(7 * 0.5)  # both sides of three swaps, and the reassembled centre
     assert float(terms.reassembly) == pytest.approx(0.5)
     assert float(terms.total(2.0, 3.0)) == pytest.approx(2.0 + 2 * 3.5 + 3 * 0.5)
+
+
+def test_agreement_is_the_distance_of_shared_parts_alone() -> None:
+    codes = ideal_groups(ONE)
+    codes[:, 2, PARTS[1]] += 0.5  # the second partner shares the second part
+    codes[:, 1, PARTS[1]] += 9.0  # the first does not
+    assert float(shared_part_distance(codes, ONE)) == pytest.approx(0.5)
 
 
 def test_gradient_stops_at_a_detached_target() -> None:

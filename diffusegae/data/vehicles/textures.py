@@ -1,4 +1,4 @@
-"""Procedural backgrounds: muted two-tone textures of nine families, a pure function of (background, size, seed)."""
+"""Procedural backgrounds: two-tone textures of nine families, a pure function of (background, size, seed)."""
 
 import colorsys
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class _Grain:
     random: np.random.Generator
 
     def cells(self, coarse: int) -> int:
-        return round(coarse * (1.0, 1.4, 1.9)[self.scale])
+        return round(coarse * (0.75, 1.0, 1.3)[self.scale])
 
     def turned(self) -> tuple[Array, Array]:
         """Return the coordinates about the centre, turned by a random angle."""
@@ -138,10 +138,10 @@ def texture_stack(backgrounds: int, size: int, seed: int) -> npt.NDArray[np.uint
 
 
 def _tones(place: Array) -> tuple[Array, Array]:
-    """Return a texture's two colours: muted, one lighter than the other, hues a step apart."""
+    """Return a texture's two colours: one lighter than the other, hues a step apart."""
     hue, lightness, saturation, apart = (float(value) for value in place)
-    value = 0.34 + 0.40 * lightness
-    chroma = 0.16 + 0.30 * saturation
+    value = 0.14 + 0.60 * lightness
+    chroma = 0.20 + 0.50 * saturation
     low = colorsys.hsv_to_rgb(hue, chroma, value)
-    high = colorsys.hsv_to_rgb((hue + 0.30 * (apart - 0.5)) % 1.0, 0.8 * chroma, value + 0.20)
+    high = colorsys.hsv_to_rgb((hue + 0.30 * (apart - 0.5)) % 1.0, 0.8 * chroma, value + 0.24)
     return np.array(low), np.array(high)
