@@ -11,13 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
-import botocore.session
 import pyarrow.fs
-import s3fs
-from botocore.exceptions import BotoCoreError, ClientError
 
 S3_SCHEME = "s3://"
 FILE_SCHEME = "file://"
@@ -216,11 +213,10 @@ def _iterate_keys(uri: str) -> Iterator[str]:
     _require_credentials(uri)
     bucket, _, prefix = resolve(uri).removeprefix(S3_SCHEME).partition("/")
     prefix = f"{prefix}/" if prefix else ""
-    filesystem = s3fs.S3FileSystem(client_kwargs={"endpoint_url": _endpoint() or None, "region_name": _region()})
     request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
     seen_any = False
     while True:
-        page = filesystem.call_s3("list_objects_v2", **request)
+        page = _list_page(request)
         for item in page.get("Contents", ()):
             seen_any = True
             if not item["Key"].endswith("/"):
@@ -230,6 +226,18 @@ def _iterate_keys(uri: str) -> Iterator[str]:
         request["ContinuationToken"] = page["NextContinuationToken"]
     if prefix and not seen_any:
         raise StorageNotFoundError(f"{uri}: no files there; check the address")
+
+
+def _list_page(request: dict[str, Any]) -> dict[str, Any]:
+    # Imported here, because they take a second and most processes never list a bucket.
+    import s3fs
+    from botocore.exceptions import BotoCoreError
+
+    filesystem = s3fs.S3FileSystem(client_kwargs={"endpoint_url": _endpoint() or None, "region_name": _region()})
+    try:
+        return cast(dict[str, Any], filesystem.call_s3("list_objects_v2", **request))
+    except BotoCoreError as error:
+        raise OSError(str(error)) from error
 
 
 def _endpoint() -> str:
@@ -272,6 +280,8 @@ def _require_credentials(uri: str) -> None:
 @lru_cache(maxsize=1)
 def _has_other_credentials() -> bool:
     """Ask botocore for a profile or a role once, giving the machine's metadata service one second, not Arrow's many."""
+    import botocore.session  # here, as it takes half a second and is rarely asked
+
     session = botocore.session.get_session()
     session.set_config_variable("metadata_service_timeout", 1)
     session.set_config_variable("metadata_service_num_attempts", 1)
@@ -280,10 +290,10 @@ def _has_other_credentials() -> bool:
 
 @contextmanager
 def _explained(uri: str) -> Iterator[None]:
-    """Turn what pyarrow, botocore and the operating system raise into StorageError with a remedy."""
+    """Turn what pyarrow, s3fs and the operating system raise into StorageError with a remedy."""
     try:
         yield
-    except (OSError, ClientError, BotoCoreError) as error:
+    except OSError as error:
         text = str(error)
         if any(word in text.upper() for word in _REFUSALS):
             raise StorageError(

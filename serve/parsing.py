@@ -1,6 +1,6 @@
 """Requests as JSON or as an uploaded form: one message model for both, and both in the OpenAPI description.
 
-A form addresses nested fields with dots: `donors.background=@street.png` is donors["background"].
+A form addresses nested fields with dots: `donors.NAME=@street.png` is donors[NAME].
 """
 
 import copy

@@ -114,9 +114,12 @@ def test_missing_credentials_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_silent_endpoint_is_named(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "_MAX_ATTEMPTS", 1)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(StorageError, match=f"{s3_root}/key"):
         storage.read_bytes(f"{s3_root}/key")
+    with pytest.raises(StorageError, match=f"{s3_root}/key"):
+        next(storage.iterate_files(f"{s3_root}/key"))
 
 
 @pytest.mark.parametrize("uri", ["", "gs://bucket/key", "http://host/x", "s3://", "s3:///key", "file://host/x"])

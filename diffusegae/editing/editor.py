@@ -2,7 +2,8 @@
 
 Every result depends on its own image, donors and seed alone, never on the batch it was computed in. x_T is inferred
 under the z that also generates: the GAE's reconstruction of the source, which is what the fine-tuned UNet was
-trained on."""
+trained on.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
