@@ -5,6 +5,7 @@ Every step finds its inputs and leaves its outputs at the addresses of `Layout`,
 
 import logging
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,11 +29,18 @@ from diffusegae.data.shards import Manifest, read_manifest
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.latents import ShardEncoder, local_checkpoint
 from diffusegae.editing.loading import load_editor
-from diffusegae.metrics.evaluation import Evaluation, evaluate
-from diffusegae.metrics.report import summary_text, write_report
+from diffusegae.metrics.evaluation import evaluate
+from diffusegae.metrics.report import Curves, summary_text, write_report
 from diffusegae.schema import AttributeSchema, build_schema
 from diffusegae.tracking.registry import RegisteredModel, register_model
-from diffusegae.tracking.runs import RunLogger, finish_run, open_pipeline_run, open_stage_run, tracking_uri
+from diffusegae.tracking.runs import (
+    RunLogger,
+    finish_run,
+    open_pipeline_run,
+    open_stage_run,
+    read_history,
+    tracking_uri,
+)
 from diffusegae.training.launch import LaunchError, StageDone, launch_stage, read_done
 from diffusegae.training.stages import StageName
 from diffusegae.training.worker import TrainingJob
@@ -41,6 +49,12 @@ logger = logging.getLogger(__name__)
 
 STAGE_BEFORE: dict[StageName, StageName | None] = {"pretrain": None, "refine": "pretrain", "finetune": "refine"}
 JUDGED: tuple[StageName, ...] = ("refine", "finetune")
+SUMMARY, JUDGED_FILE = "summary.txt", "judged.txt"
+CURVES: dict[StageName, tuple[str, ...]] = {
+    "pretrain": ("simple", "z_shuffle_ratio"),
+    "refine": ("reconstruction", "swap", "rebuilt_ratio"),
+    "finetune": ("simple", "rebuilt_ratio"),
+}
 
 
 @dataclass(frozen=True)
@@ -163,9 +177,15 @@ class Pipeline:
         write_latent_manifest(self.layout.latents, manifest)
         return manifest
 
-    def evaluate(self) -> Evaluation:
-        """Judge stages 2 and 3 side by side, write report.html and send all of it to MLflow."""
+    def evaluate(self) -> str:
+        """Judge stages 2 and 3 side by side, write report.html, send all of it to MLflow; return the summary.
+
+        What was judged before, with the same weights and settings, is not judged again.
+        """
         finished = {stage: self._require(stage) for stage in JUDGED}
+        judged = self._judged_fingerprint(finished)
+        if self._was_judged(judged):
+            return storage.read_bytes(storage.join(self.layout.evaluation, SUMMARY)).decode()
         run_id = open_stage_run(self.tracking, self.config, self.run_id, "evaluate")
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder)
@@ -175,13 +195,15 @@ class Pipeline:
                     editors[stage] = load_editor(checkpoint, expected=self.schema)
             lookup = ImageLookup(self.layout.images, self.manifest)
             evaluation = evaluate(editors, lookup, self.config, self.schema, output)
-            write_report(evaluation, self.config, output)
+            write_report(evaluation, self.config, output, self._curves())
+            (output / SUMMARY).write_text(summary_text(evaluation))
+            (output / JUDGED_FILE).write_text(judged)
             storage.upload_directory(output, self.layout.evaluation)
             run = RunLogger(self.tracking, run_id)
             run.log_metrics(evaluation.metrics, 0)
             run.log_directory(output, "evaluation")
         finish_run(self.tracking, run_id, "FINISHED")
-        return evaluation
+        return summary_text(evaluation)
 
     def register(self) -> RegisteredModel:
         """Register the fine-tuned model and give it the alias."""
@@ -195,17 +217,34 @@ class Pipeline:
         self.encode()
         self.train("refine")
         self.train("finetune")
-        evaluation = self.evaluate()
+        summary = self.evaluate()
         tracking, version = self.config.tracking, self.register().version
         finish_run(self.tracking, self.run_id, "FINISHED")
         return "\n".join(
             [
-                summary_text(evaluation),
+                summary,
                 f"report:    {storage.join(self.layout.evaluation, 'report.html')}",
                 f"model:     models:/{tracking.model_name}@{tracking.alias} (version {version})",
                 f"tracking:  {self.tracking}",
             ]
         )
+
+    def _judged_fingerprint(self, finished: Mapping[StageName, StageDone]) -> str:
+        weights = " ".join(done.fingerprint for done in finished.values())
+        return f"{weights} {self.config.sampling.model_dump_json()} {self.config.evaluate.model_dump_json()}"
+
+    def _was_judged(self, fingerprint: str) -> bool:
+        path = storage.join(self.layout.evaluation, JUDGED_FILE)
+        return storage.exists(path) and storage.read_bytes(path).decode() == fingerprint
+
+    def _curves(self) -> Curves:
+        """Return what training reported: (samples seen, value) of every report."""
+        curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
+        for stage, names in CURVES.items():
+            run_id = open_stage_run(self.tracking, self.config, self.run_id, stage)
+            curves[stage] = {name: read_history(self.tracking, run_id, f"{stage}/{name}") for name in names}
+            finish_run(self.tracking, run_id, "FINISHED")
+        return curves
 
     def _require_before(self, stage: StageName) -> StageDone | None:
         before = STAGE_BEFORE[stage]

@@ -13,6 +13,8 @@ from diffusegae.checkpoint import CheckpointError
 from diffusegae.config.load import load_config
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.storage import StorageError
+from diffusegae.tracking.client import TrackingError
+from diffusegae.training.launch import LaunchError
 
 PRESETS = Path(__file__).parent / "configs"
 LOCAL_ENVIRONMENT = {
@@ -54,7 +56,7 @@ def connect(address: str) -> None:
     for name, value in LOCAL_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     cpus = (os.cpu_count() or 1) + DATA_CPUS
-    ray.init(address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=True, logging_level=logging.WARNING)
+    ray.init(address="local", num_cpus=cpus, dashboard_host="127.0.0.1", logging_level=logging.WARNING)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -62,6 +64,6 @@ def run(main: Callable[[], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     try:
         main()
-    except (ValueError, StorageError, CheckpointError) as error:
+    except (ValueError, StorageError, CheckpointError, LaunchError, TrackingError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

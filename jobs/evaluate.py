@@ -9,7 +9,9 @@ def main() -> None:
     arguments = parser(__doc__).parse_args()
     config = config_of(arguments)
     connect(arguments.address)
-    print(Pipeline(config).evaluate())
+    pipeline = Pipeline(config)
+    print(pipeline.evaluate())
+    print(pipeline.layout.evaluation)
 
 
 if __name__ == "__main__":

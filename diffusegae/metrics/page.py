@@ -37,10 +37,10 @@ tr.guess th, tr.guess td { color: var(--soft); }
 td.own { font-weight: 700; }
 figure { margin: 1rem 0 1.6rem; }
 figcaption { font-size: .9rem; max-width: 46rem; margin-top: .4rem; }
-figure img { display: block; max-width: 100%; height: auto; border-radius: 8px; background: #fff;
+figure img { display: block; max-width: min(100%, 900px); height: auto; border-radius: 8px; background: #fff;
   border: 6px solid #fff; }
 @media (max-width: 700px) { figure img { max-width: none; } main { padding-top: 1.2rem; } h1 { font-size: 1.4rem; } }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 1rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: 1rem; }
 .chart { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: .7rem .8rem; }
 .chart svg { display: block; width: 100%; height: auto; }
 .chart polyline { fill: none; stroke: var(--accent); stroke-width: 1.6; vector-effect: non-scaling-stroke; }

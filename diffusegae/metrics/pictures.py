@@ -73,9 +73,9 @@ def draw_recombinations(
 ) -> Picture:
     """Show images whose every attribute comes from another image, of each editor, beside the truth (Fig. 7)."""
     groups = {
-        "takes from each its": [(name, givers[:, j]) for j, name in enumerate(names)],
+        "one attribute from each": [(name, givers[:, j]) for j, name in enumerate(names)],
         "recombined, random x_T": list(results.items()),
-        "exists": [("true image", truth)],
+        "truth": [("true image", truth)],
     }
     return Picture(
         "recombination",

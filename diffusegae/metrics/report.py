@@ -91,7 +91,11 @@ def _probes(evaluation: Evaluation) -> list[str]:
     tables = []
     for name, scores in evaluation.scores.items():
         rows = [
-            Row(title, [_probe_cell(value, r == a, title) for a, value in enumerate(values)], _row_class(title))
+            Row(
+                title,
+                [_probe_cell(value, r == a, title) for a, value in enumerate(values)],
+                "guess" if title in GUESSES else "",
+            )
             for r, (title, values) in enumerate(_matrix_values(scores.probe, scores.z_sem.tolist()))
         ]
         header = [Cell("read from"), *(Cell(attribute) for attribute in evaluation.names)]
@@ -212,10 +216,6 @@ def _matrix_rows(probe: ProbeMatrix, z_sem: list[float]) -> list[tuple[str, list
 
 def _probe_cell(value: float, is_own: bool, title: str) -> Cell:
     return Cell(f"{value:.3f}", "own" if is_own else "", 0.0 if title in GUESSES else 0.5 * value)
-
-
-def _row_class(title: str) -> str:
-    return "guess" if title in GUESSES or title.startswith("all of") else ""
 
 
 def _excess(probe: ProbeMatrix) -> str:

@@ -102,6 +102,13 @@ class RunLogger:
             self._client.log_artifacts(self.run_id, str(local), folder)
 
 
+def read_history(uri: str, run_id: str, name: str) -> list[tuple[float, float]]:
+    """Return what a run reported of a metric as (step, value), the last value of a step that was reported twice."""
+    with explained(uri):
+        history = connect(uri).get_metric_history(run_id, _key(name))
+    return sorted({float(point.step): float(point.value) for point in history}.items())
+
+
 def flatten_config(config: PipelineConfig) -> dict[str, str]:
     """Return a config as MLflow parameters: dotted keys, JSON values, cut to the length that MLflow stores."""
     pairs = _leaves(config.model_dump(mode="json"), "")

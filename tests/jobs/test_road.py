@@ -1,0 +1,138 @@
+"""The whole road as a user walks it: images in, three stages, judged, registered; killed and continued; own images."""
+
+import csv
+import os
+import signal
+import time
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from diffusegae.checkpoint import read_meta, read_tensors
+from diffusegae.editing.loading import load_editor
+from diffusegae.images import to_tensor
+from diffusegae.tracking.registry import download_checkpoint, resolve_model
+from diffusegae.training.launch import read_done
+from tests.jobs import road
+
+pytestmark = pytest.mark.e2e
+
+
+def test_the_whole_road_then_nothing_is_done_again(tmp_path: Path) -> None:
+    storage = tmp_path / "runs"
+    text = road.run("pipeline", storage)
+    assert "Off-diagonal excess over chance" in text
+    assert "models:/diffusegae@champion (version 1)" in text
+    report = (storage / "smoke" / "evaluation" / "report.html").read_text()
+    assert report.count("data:image/png;base64,") >= 5
+    uri = f"sqlite:///{storage}/mlflow.db"
+    model = resolve_model(uri, "models:/diffusegae@champion")
+    editor = load_editor(download_checkpoint(uri, model.uri, tmp_path / "model"))
+    assert editor.schema.names == ("identity", "background", "pose")
+
+    stages = storage / "smoke" / "stages"
+    before = {path: path.stat().st_mtime_ns for path in stages.rglob("*")}
+    again = road.run("pipeline", storage)
+    assert "models:/diffusegae@champion (version 1)" in again
+    assert {path: path.stat().st_mtime_ns for path in stages.rglob("*")} == before
+    refused = road.run("train", storage, "--stage", "pretrain", "--set", "pretrain.learning_rate=0.5", code=2)
+    assert "holds a run of another config" in refused
+
+
+def test_a_stage_killed_in_the_middle_continues_to_the_same_weights(tmp_path: Path) -> None:
+    """kill -9 of the driver and all its Ray processes; the uninterrupted run is the reference, bit for bit."""
+    longer = ("--set", "pretrain.num_samples=1600", "--set", "pretrain.checkpoint_every_samples=80")
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    for storage in (straight, killed):
+        road.run("ingest", storage)
+    road.run("train", straight, "--stage", "pretrain", *longer)
+
+    log = tmp_path / "killed.log"
+    process = road.start("train", killed, "--stage", "pretrain", *longer, log=log)
+    run_folder = killed / "smoke" / "stages" / "pretrain" / "run"
+    deadline = time.monotonic() + 300
+    while not list(run_folder.glob("checkpoint_*/meta.json")):
+        assert process.poll() is None, log.read_text(errors="replace")[-3000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert read_done(str(killed / "smoke" / "stages"), "pretrain") is None
+
+    text = road.run("train", killed, "--stage", "pretrain", *longer)
+    assert "starts at sample 0" not in text
+    weights = []
+    for storage in (straight, killed):
+        done = read_done(str(storage / "smoke" / "stages"), "pretrain")
+        assert done is not None
+        assert read_meta(Path(done.checkpoint)).samples_seen == 1600
+        weights.append(read_tensors(Path(done.checkpoint), "ema"))
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def write_own_images(folder: Path) -> Path:
+    """Draw squares and circles of 3 colours at 3 places on 3 backgrounds, with a table that names them."""
+    colours = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230)}
+    grounds = {"dark": 30, "grey": 120, "light": 220}
+    places = {"left": 8, "middle": 16, "right": 24}
+    rows = []
+    (folder / "pictures").mkdir(parents=True)
+    for shape, colour, place, ground in product(("square", "circle"), colours, places, grounds):
+        y, x = np.mgrid[0:32, 0:32]
+        inside = (
+            (abs(x - places[place]) < 6) & (abs(y - 16) < 6)
+            if shape == "square"
+            else (x - places[place]) ** 2 + (y - 16) ** 2 < 42
+        )
+        pixels = np.where(inside[..., None], np.array(colours[colour]), grounds[ground]).astype(np.uint8)
+        name = f"{shape}-{colour}-{place}-{ground}.png"
+        Image.fromarray(pixels).save(folder / "pictures" / name)
+        rows.append({"path": name, "shape": shape, "colour": colour, "place": place, "ground": ground})
+    with (folder / "labels.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+OWN_CONFIG = """
+name: shapes
+data:
+  source: folder
+  folder: {{images: {folder}/pictures, table: {folder}/labels.csv}}
+  attributes:
+    shape: {{width: 6}}
+    colour: {{width: 6}}
+    place: {{width: 6}}
+    ground: {{width: 6}}
+"""
+
+
+def test_a_users_folder_with_four_attributes_trains_and_edits_by_config_alone(tmp_path: Path) -> None:
+    smoke = (road.ROOT / "jobs" / "configs" / "smoke.yaml").read_text()
+    rest = smoke[smoke.index("model:") :]
+    path = tmp_path / "shapes.yaml"
+    path.write_text(OWN_CONFIG.format(folder=write_own_images(tmp_path / "own")) + rest)
+    storage = tmp_path / "runs"
+    text = road.run("pipeline", storage, config=str(path))
+    assert "models:/diffusegae@champion (version 1)" in text
+    done = read_done(str(storage / "shapes" / "stages"), "finetune")
+    assert done is not None
+    editor = load_editor(Path(done.checkpoint))
+    assert editor.schema.names == ("shape", "colour", "place", "ground")
+    names = ("square-red-left-dark", "circle-blue-right-light")
+    pixels = np.stack([np.asarray(Image.open(tmp_path / "own" / "pictures" / f"{name}.png")) for name in names])
+    images = to_tensor(pixels)
+    edited = editor.edit(images[:1], {"colour": images[1:]})
+    assert edited.shape == (1, 3, 32, 32)
+    assert not torch.allclose(edited, editor.edit(images[:1], {}), atol=1e-3)
+
+
+def test_a_wrong_config_ends_with_one_clear_line(tmp_path: Path) -> None:
+    text = road.run("ingest", tmp_path / "runs", "--set", "data.sauce=x", code=2)
+    assert text.splitlines()[-1].lstrip().startswith("unknown key 'data.sauce' (did you mean 'source'?)")
+    assert "Traceback" not in text
