@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
 class SchemaError(ValueError):
@@ -143,27 +143,29 @@ def build_schema(specs: Mapping[str, AttributeSpec], vocabularies: Mapping[str, 
     Raises:
         SchemaError: a spec names a column that the data lacks, or a column has a single value.
     """
-    attributes = []
-    for name, spec in specs.items():
-        column = spec.column or name
-        group_column = spec.group_column or column
-        for needed in (column, group_column):
-            if needed not in vocabularies:
-                raise SchemaError(
-                    f"attribute {name!r} reads column {needed!r}, which the data does not have;"
-                    f" its label columns are: {', '.join(vocabularies)}. Set data.attributes.{name}.column"
-                )
-        attributes.append(
-            Attribute(
-                name=name,
-                column=column,
-                group_column=group_column,
-                values=tuple(vocabularies[column]),
-                group_values=tuple(vocabularies[group_column]),
-                width=spec.width,
+    try:
+        return AttributeSchema(attributes=tuple(_join(name, spec, vocabularies) for name, spec in specs.items()))
+    except ValidationError as error:  # pydantic wraps what a validator raises; the cause is ours
+        raise error.errors()[0]["ctx"]["error"] from error
+
+
+def _join(name: str, spec: AttributeSpec, vocabularies: Mapping[str, Sequence[str]]) -> Attribute:
+    column = spec.column or name
+    group_column = spec.group_column or column
+    for needed in (column, group_column):
+        if needed not in vocabularies:
+            raise SchemaError(
+                f"attribute {name!r} reads column {needed!r}, which the data does not have;"
+                f" its label columns are: {', '.join(vocabularies)}. Set data.attributes.{name}.column"
             )
-        )
-    return AttributeSchema(attributes=tuple(attributes))
+    return Attribute(
+        name=name,
+        column=column,
+        group_column=group_column,
+        values=tuple(vocabularies[column]),
+        group_values=tuple(vocabularies[group_column]),
+        width=spec.width,
+    )
 
 
 def _first_difference(mine: AttributeSchema, other: AttributeSchema) -> str:

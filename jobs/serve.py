@@ -33,7 +33,8 @@ def main() -> None:
     serve.start(http_options=HTTPOptions(host=arguments.host, port=arguments.port, request_timeout_s=REQUEST_SECONDS))
     serve.run(app, name="diffusegae", route_prefix="/")
     print(_examples(arguments, tuple(config.data.attributes)), flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
+        signal.signal(ending, signal.default_int_handler)
     try:
         signal.pause()
     except KeyboardInterrupt:

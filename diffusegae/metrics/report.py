@@ -166,14 +166,18 @@ def _training(curves: Curves) -> list[str]:
 def _method(evaluation: Evaluation, config: PipelineConfig) -> list[str]:
     judge = ", ".join(f"{name} {value:.3f}" for name, value in evaluation.judge_accuracy.items())
     counts = ", ".join(f"{name} {count:,}" for name, count in evaluation.parameters.items() if count)
-    shares = min(score.images.recombination.count for score in evaluation.scores.values())
-    error = 100 * (0.25 / shares) ** 0.5
+    images = list(evaluation.scores.values())[-1].images
+    counts_of = {
+        "recombinations": images.recombination.count,
+        "replacements of one attribute": min(score.count for score in images.replacement.by_attribute.values()),
+    }
+    errors = ", ".join(f"{50 / n**0.5:.1f} points for {n:,} {what}" for what, n in counts_of.items())
     return [
         page.heading("How it was measured"),
         page.bullets(
             [
                 f"The judge's own accuracy on held-out true images: {judge}.",
-                f"A share of {shares:,} images has a standard error of at most {error:.1f} points.",
+                f"Standard error of a share, at most: {errors}. Bold differs, not always by more than that.",
                 *evaluation.notes,
             ]
         ),

@@ -36,7 +36,7 @@ from diffusegae.training.table import STAGES
 
 logger = logging.getLogger(__name__)
 
-MONITOR_SAMPLES, MONITOR_SEED = 256, 0
+MONITOR_SAMPLES, MONITOR_SEED = 128, 0
 PREFETCH_BATCHES = 2
 STEPS_BEFORE_CHECK = 5  # zero-initialised layers pass no gradient at first
 
@@ -113,6 +113,7 @@ class _Loop:
         self.is_first, self.world_size = context.get_world_rank() == 0, context.get_world_size()
         self.averages = Averages()
         self.started, self.started_at = time.monotonic(), state.samples_seen
+        self.resumed, self.resumed_at = self.started, self.started_at  # the end of the last report
         self.sampler = GroupSampler(self.stage.shared) if self.stage.shared else None
         self.held_out = self._held_out_batch() if self.is_first else None
 
@@ -177,17 +178,18 @@ class _Loop:
                 save_checkpoint(Path(folder), self._meta(after), self.state.tensors())
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
             ray.train.report({**metrics, "samples_seen": self.state.samples_seen}, checkpoint=checkpoint)
+        self.resumed, self.resumed_at = time.monotonic(), self.state.samples_seen
 
     def _metrics(self) -> dict[str, float]:
         name, seen, total = self.stage.name, self.state.samples_seen, self.stage.config.num_samples
-        rate = (seen - self.started_at) / (time.monotonic() - self.started)
+        now = time.monotonic()
+        left = (total - seen) * (now - self.started) / (seen - self.started_at)
+        rate = (seen - self.resumed_at) / (now - self.resumed)
         values = {**self.averages.drain(), "samples_per_second": rate}
         if self.held_out is not None:
             values |= self.state.monitor(self.held_out)
         shown = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
-        logger.info(
-            "%s %d/%d (%.0f%%)  ETA %s  %s", name, seen, total, 100 * seen / total, _clock((total - seen) / rate), shown
-        )
+        logger.info("%s %d/%d (%.0f%%)  ETA %s  %s", name, seen, total, 100 * seen / total, _clock(left), shown)
         return {f"{name}/{key}": value for key, value in values.items()}
 
     def _paint(self, done: bool) -> None:

@@ -55,7 +55,7 @@ def test_report_is_one_whole_file(evaluation: tuple[Evaluation, Path], tmp_path:
     assert "link" not in structure.tags
     assert structure.tags.count("polyline") == 1
     assert "url(" not in text
-    for phrase in ("majority", "all of z_sem", "every kept attribute right", "T = 4", "standard error", "num_edits: 6"):
+    for phrase in ("majority", "all of z_sem", "every kept attribute right", "T = 4", "Standard error", "num_edits: 6"):
         assert phrase in text
 
 

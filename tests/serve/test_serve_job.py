@@ -1,7 +1,6 @@
 """The service as `make serve` starts it: a registered model, Ray Serve, HTTP."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +19,12 @@ from diffusegae.tracking.registry import register_model
 from diffusegae.tracking.runs import open_pipeline_run, tracking_uri
 
 ROOT = Path(__file__).parents[2]
+LOCAL_RAY = {
+    "OMP_NUM_THREADS": "1",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # a busy test machine starts processes slowly
+}
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
 
 
@@ -33,18 +38,15 @@ def address(tmp_path_factory: pytest.TempPathFactory, config: PipelineConfig, ch
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "jobs.serve", "--config", "smoke", "--tracking-uri", uri, "--port", str(port)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **LOCAL_RAY, "PYTHONPATH": str(ROOT)}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
         wait_until_healthy(f"http://127.0.0.1:{port}", process, folder / "log")
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        process.terminate()
+        process.wait(120)
 
 
 def wait_until_healthy(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -102,6 +102,6 @@ def _foreground(world: VehicleWorld, kind: int, instance: int, pose: int) -> Lay
     return draw_layer(_mesh(kind, instance, world.seed), view, world.size)
 
 
-def _require(name: str, value: float, low: float, high: float) -> None:
+def _require(name: str, value: int | float, low: int | float, high: int | float) -> None:
     if not low <= value <= high:
         raise ValueError(f"{name} = {value} is out of range: expected {low} to {high}; change it in the data config")
