@@ -48,7 +48,7 @@ from diffusegae.training.worker import TrainingJob
 logger = logging.getLogger(__name__)
 
 STAGE_BEFORE: dict[StageName, StageName | None] = {"pretrain": None, "refine": "pretrain", "finetune": "refine"}
-JUDGED: tuple[StageName, ...] = ("refine", "finetune")
+JUDGED: dict[StageName, str] = {"refine": "stage 2", "finetune": "stage 3"}
 SUMMARY, JUDGED_FILE = "summary.txt", "judged.txt"
 CURVES: dict[StageName, tuple[str, ...]] = {
     "pretrain": ("simple", "z_shuffle_ratio"),
@@ -192,7 +192,7 @@ class Pipeline:
             editors: dict[str, Editor] = {}
             for stage, done in finished.items():
                 with local_checkpoint(done.checkpoint) as checkpoint:
-                    editors[stage] = load_editor(checkpoint, expected=self.schema)
+                    editors[JUDGED[stage]] = load_editor(checkpoint, expected=self.schema)
             lookup = ImageLookup(self.layout.images, self.manifest)
             evaluation = evaluate(editors, lookup, self.config, self.schema, output)
             write_report(evaluation, self.config, output, self._curves())

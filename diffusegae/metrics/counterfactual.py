@@ -171,7 +171,7 @@ def _measure_distances(
 
 
 def _mean_closeness(distances: Float[Tensor, "n kinds"]) -> Closeness:
-    means = distances.double().mean(dim=0).tolist()
+    means = distances.double().nanmean(dim=0).tolist()
     return Closeness(mse=means[0], ssim=means[1], lpips=means[2] if len(means) == 3 else None)
 
 

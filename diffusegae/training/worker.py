@@ -23,8 +23,8 @@ from diffusegae import storage
 from diffusegae.checkpoint import CheckpointMeta, Position, read_meta, read_tensors, save_checkpoint
 from diffusegae.config.base import Config
 from diffusegae.config.pipeline import PipelineConfig
-from diffusegae.data.feed import Feed, FeedBatch, GroupSampler, prefetch, sample_rows
-from diffusegae.data.pipeline import open_image_windows, open_latent_windows
+from diffusegae.data.feed import Feed, FeedBatch, GroupSampler, Sampler, prefetch, sample_rows
+from diffusegae.data.pipeline import StoredWindows, open_image_windows, open_latent_windows
 from diffusegae.data.records import IMAGE, LATENT
 from diffusegae.editing.latents import local_checkpoint
 from diffusegae.images import decode_batch, to_tensor
@@ -114,7 +114,7 @@ class _Loop:
         self.averages = Averages()
         self.started, self.started_at = time.monotonic(), state.samples_seen
         self.resumed, self.resumed_at = self.started, self.started_at  # the end of the last report
-        self.sampler = GroupSampler(self.stage.shared) if self.stage.shared else None
+        self.sampler = self._new_sampler()
         self.held_out = self._held_out_batch() if self.is_first else None
 
     def run(self, position: Position) -> None:
@@ -136,22 +136,31 @@ class _Loop:
         seen, batch = self.state.samples_seen, self.stage.config.batch_size
         return seen // every > (seen - batch) // every
 
-    def _feed(self, held_out: bool, batch_size: int, seed: int, rank: int, world_size: int) -> Feed:
+    def _new_sampler(self) -> Sampler:
+        return GroupSampler(self.stage.shared) if self.stage.shared else sample_rows
+
+    def _source(self, held_out: bool, seed: int) -> StoredWindows:
         open_windows = open_image_windows if self.stage.column == "image" else open_latent_windows
         columns, window_rows = self.job.attributes.group_columns, self.job.config.data.window_rows
-        source = open_windows(self.job.rows, columns, held_out=held_out, window_rows=window_rows, seed=seed)
-        sampler = self.sampler if self.sampler is not None else sample_rows
-        return Feed(source, sampler, batch_size=batch_size, seed=seed, rank=rank, world_size=world_size)
+        return open_windows(self.job.rows, columns, held_out=held_out, window_rows=window_rows, seed=seed)
 
     def _batches(self, position: Position) -> Iterator[tuple[Batch, Position]]:
-        rank = ray.train.get_context().get_world_rank()
-        feed = self._feed(False, self.stage.config.batch_size, self.job.config.seed, rank, self.world_size)
+        seed, rank = self.job.config.seed, ray.train.get_context().get_world_rank()
+        feed = Feed(
+            self._source(False, seed),
+            self.sampler,
+            batch_size=self.stage.config.batch_size,
+            seed=seed,
+            rank=rank,
+            world_size=self.world_size,
+        )
         ready = ((self._to_device(batch), batch.position) for batch in feed.batches(position))
         return prefetch(ready, PREFETCH_BATCHES)
 
     def _held_out_batch(self) -> Tensor:
         """Return the fixed held-out samples by which every report is measured."""
-        feed = self._feed(True, MONITOR_SAMPLES // (4 if self.stage.shared else 1), MONITOR_SEED, 0, 1)
+        samples = MONITOR_SAMPLES // (4 if self.stage.shared else 1)
+        feed = Feed(self._source(True, MONITOR_SEED), self._new_sampler(), batch_size=samples, seed=MONITOR_SEED)
         return self._to_device(next(feed.batches(Position())))
 
     def _to_device(self, batch: FeedBatch) -> Tensor:
@@ -186,6 +195,8 @@ class _Loop:
         left = (total - seen) * (now - self.started) / (seen - self.started_at)
         rate = (seen - self.resumed_at) / (now - self.resumed)
         values = {**self.averages.drain(), "samples_per_second": rate}
+        if isinstance(self.sampler, GroupSampler):
+            values["centres_without_partner"] = float(self.sampler.num_without_partner)
         if self.held_out is not None:
             values |= self.state.monitor(self.held_out)
         shown = "  ".join(f"{key} {value:.4g}" for key, value in values.items())

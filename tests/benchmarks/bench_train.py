@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_train.py [--samples 3200]
 
-Both run stage 1 of `quick` on the same threads. Rounds alternate, so that a noisy machine hits both alike; the figure is the
-ratio of the medians. Ray's start-up is printed beside it and not part of the ratio.
+Both run stage 1 of `quick` on the same threads. Rounds alternate, so that a noisy machine hits both alike; the figure
+is the ratio of the medians. Ray's start-up is printed beside it and not part of the ratio.
 """
 
 import argparse
@@ -14,7 +14,9 @@ import time
 import numpy as np
 import torch
 
+from diffusegae.config.load import load_config
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.shards import read_manifest
 from diffusegae.images import to_tensor
 from diffusegae.pipeline import Layout, Pipeline
@@ -24,8 +26,6 @@ from diffusegae.training.stages import StageInputs
 from diffusegae.training.step import TrainingState
 from diffusegae.training.table import STAGES
 from jobs.cli import PRESETS, connect
-from diffusegae.config.load import load_config
-from diffusegae.data.lookup import ImageLookup
 
 
 def through_ray(storage: str, samples: int, number: int) -> tuple[list[float], float]:
