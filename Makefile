@@ -28,7 +28,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 serve: $(STAMP)
-	$(BIN)/python jobs/serve.py --config $(CONFIG)
+	$(BIN)/python -m jobs.serve --config $(CONFIG)
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/run.py

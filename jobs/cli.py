@@ -1,4 +1,8 @@
-"""What every job's command line shares: --config, --set, --address, and the connection to Ray."""
+"""What every job's command line shares: --config, --set, --address, and the connection to Ray.
+
+Ray, torch and MLflow read some of their environment when they are imported. So `connect` sets it first, and a job
+imports the library after it, inside its main function.
+"""
 
 import argparse
 import logging
@@ -7,14 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import ray
-
-from diffusegae.checkpoint import CheckpointError
 from diffusegae.config.load import load_config
 from diffusegae.config.pipeline import PipelineConfig
-from diffusegae.storage import StorageError
-from diffusegae.tracking.client import TrackingError
-from diffusegae.training.launch import LaunchError
 
 PRESETS = Path(__file__).parent / "configs"
 LOCAL_ENVIRONMENT = {
@@ -27,6 +25,8 @@ LOCAL_ENVIRONMENT = {
     "RAY_worker_niceness": "0",  # Ray's default of 15 starves its workers beside anything else that runs
     "OMP_WAIT_POLICY": "passive",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
 }
 DATA_CPUS = 2  # logical CPUs beside the trainer's, so that Ray Data's tasks can run
 
@@ -51,11 +51,14 @@ def config_of(arguments: argparse.Namespace) -> PipelineConfig:
 
 def connect(address: str) -> None:
     """Connect to a cluster, or start Ray on this machine, reachable from this machine only."""
-    if address or "RAY_ADDRESS" in os.environ or "RAY_JOB_ID" in os.environ:
+    is_local = not (address or "RAY_ADDRESS" in os.environ or "RAY_JOB_ID" in os.environ)
+    for name, value in LOCAL_ENVIRONMENT.items() if is_local else ():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if not is_local:
         ray.init(address=address or "auto", log_to_driver=True)
         return
-    for name, value in LOCAL_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     cpus = (os.cpu_count() or 1) + DATA_CPUS
     ray.init(address="local", num_cpus=cpus, dashboard_host="127.0.0.1", logging_level=logging.WARNING)
 
@@ -65,6 +68,8 @@ def run(main: Callable[[], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     try:
         main()
-    except (ValueError, StorageError, CheckpointError, LaunchError, TrackingError) as error:
+    except Exception as error:
+        if not type(error).__module__.startswith("diffusegae."):
+            raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

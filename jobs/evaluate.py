@@ -1,6 +1,5 @@
 """Judge the trained model and write report.html: python jobs/evaluate.py --config quick."""
 
-from diffusegae.pipeline import Pipeline
 from jobs.cli import config_of, connect, parser, run
 
 
@@ -9,6 +8,8 @@ def main() -> None:
     arguments = parser(__doc__).parse_args()
     config = config_of(arguments)
     connect(arguments.address)
+    from diffusegae.pipeline import Pipeline
+
     pipeline = Pipeline(config)
     print(pipeline.evaluate())
     print(pipeline.layout.evaluation)

@@ -1,7 +1,5 @@
 """Ingest images into Parquet shards: python jobs/ingest.py --config quick."""
 
-from diffusegae.data.ingest import ingest
-from diffusegae.pipeline import Layout
 from jobs.cli import config_of, connect, parser, run
 
 
@@ -10,6 +8,9 @@ def main() -> None:
     arguments = parser(__doc__).parse_args()
     config = config_of(arguments)
     connect(arguments.address)
+    from diffusegae.data.ingest import ingest
+    from diffusegae.pipeline import Layout
+
     layout = Layout.of(config)
     manifest = ingest(config.data, config.model.image_size, layout.images)
     print(f"{manifest.num_rows:,} images ({manifest.num_held_out:,} held out), skipped {dict(manifest.skipped)}")

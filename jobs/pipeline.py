@@ -1,6 +1,5 @@
 """The whole road from one config, images to registered model: python jobs/pipeline.py --config quick."""
 
-from diffusegae.pipeline import Pipeline
 from jobs.cli import config_of, connect, parser, run
 
 
@@ -9,6 +8,8 @@ def main() -> None:
     arguments = parser(__doc__).parse_args()
     config = config_of(arguments)
     connect(arguments.address)
+    from diffusegae.pipeline import Pipeline
+
     print(Pipeline(config).run())
     print(f"serve it:  make serve CONFIG={arguments.config}")
 

@@ -6,12 +6,7 @@ Run it as a module: as a script, this file would hide the package `serve`.
 import argparse
 import signal
 
-from ray import serve
-from ray.serve.config import HTTPOptions
-
-from diffusegae.tracking.runs import tracking_uri
 from jobs.cli import config_of, connect, parser, run
-from serve.app import ServeArgs, build_app
 
 REQUEST_SECONDS = 120
 
@@ -28,8 +23,14 @@ def main() -> None:
     arguments = options.parse_args()
     config = config_of(arguments)
     model_uri = arguments.model_uri or f"models:/{config.tracking.model_name}@{config.tracking.alias}"
-    app = build_app(ServeArgs(tracking_uri=arguments.tracking_uri or tracking_uri(config), model_uri=model_uri))
     connect(arguments.address)
+    from ray import serve
+    from ray.serve.config import HTTPOptions
+
+    from diffusegae.tracking.runs import tracking_uri
+    from serve.app import ServeArgs, build_app
+
+    app = build_app(ServeArgs(tracking_uri=arguments.tracking_uri or tracking_uri(config), model_uri=model_uri))
     serve.start(http_options=HTTPOptions(host=arguments.host, port=arguments.port, request_timeout_s=REQUEST_SECONDS))
     serve.run(app, name="diffusegae", route_prefix="/")
     print(_examples(arguments, tuple(config.data.attributes)), flush=True)

@@ -1,6 +1,5 @@
 """Train one stage: python jobs/train.py --config quick --stage pretrain."""
 
-from diffusegae.pipeline import Pipeline
 from jobs.cli import config_of, connect, parser, run
 
 
@@ -11,6 +10,8 @@ def main() -> None:
     arguments = options.parse_args()
     config = config_of(arguments)
     connect(arguments.address)
+    from diffusegae.pipeline import Pipeline
+
     print(Pipeline(config).train(arguments.stage).checkpoint)
 
 

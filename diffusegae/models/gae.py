@@ -67,6 +67,22 @@ class PartNorm(nn.Module):
         return torch.cat([F.layer_norm(part, (part.shape[1],)) for part in parts], dim=1)
 
 
+class Quantise(nn.Module):
+    """Round to multiples of a step, passing the gradient straight through (van den Oord et al., 2017).
+
+    What a part whispers below the step can't be heard, neither by the decoder nor by a probe.
+    """
+
+    def __init__(self, step: float) -> None:
+        super().__init__()
+        self.step = step
+
+    def forward(self, z_dis: Float[Tensor, "batch z_dis"]) -> Float[Tensor, "batch z_dis"]:
+        """Return the nearest multiples of the step."""
+        rounded = (z_dis / self.step).round() * self.step
+        return z_dis + (rounded - z_dis).detach()
+
+
 class GroupAutoEncoder(nn.Module):
     """The GAE: `encode` to z_dis, `decode` back to the normalised z_sem."""
 
@@ -89,10 +105,11 @@ class GroupAutoEncoder(nn.Module):
             MlpBlock(z_sem, z_sem, gae),
         )
         self.part_norm = PartNorm(part_widths) if gae.normalise_parts else nn.Identity()
+        self.quantise = Quantise(gae.quantise_step) if gae.quantise_step else nn.Identity()
 
     def encode(self, z: Float[Tensor, "batch z_sem"]) -> Float[Tensor, "batch z_dis"]:
         """Return z_dis of a normalised z_sem."""
-        z_dis: Tensor = self.part_norm(self.encoder(z))
+        z_dis: Tensor = self.quantise(self.part_norm(self.encoder(z)))
         return z_dis
 
     def decode(self, z_dis: Float[Tensor, "batch z_dis"]) -> Float[Tensor, "batch z_sem"]:

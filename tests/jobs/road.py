@@ -1,11 +1,13 @@
 """Running jobs as a user does: in a process of its own, from the command line."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+TIMEOUT_SECONDS = 900
 
 
 def command(job: str, storage: Path, *arguments: str, config: str = "smoke") -> list[str]:
@@ -30,7 +32,12 @@ def start(job: str, storage: Path, *arguments: str, config: str = "smoke", log: 
 def run(job: str, storage: Path, *arguments: str, config: str = "smoke", code: int = 0) -> str:
     """Run a job to its end and return what it printed; a failed assertion shows its tail."""
     log = storage.parent / f"{job}.log"
-    status = start(job, storage, *arguments, config=config, log=log).wait(timeout=600)
+    process = start(job, storage, *arguments, config=config, log=log)
+    try:
+        status = process.wait(timeout=TIMEOUT_SECONDS)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     text = log.read_text(errors="replace")
     assert status == code, text[-5000:]
     return text

@@ -3,7 +3,7 @@
 import torch
 
 from diffusegae.config.model import GaeConfig, ModelConfig
-from diffusegae.models.gae import BottleneckBlock, GroupAutoEncoder, MlpBlock, PartNorm
+from diffusegae.models.gae import BottleneckBlock, GroupAutoEncoder, MlpBlock, PartNorm, Quantise
 from diffusegae.models.normaliser import LatentNormaliser
 
 
@@ -49,6 +49,16 @@ def test_part_norm_hides_a_parts_magnitude_from_the_other() -> None:
     norm, z = PartNorm((3, 2)), torch.randn(4, 5)
     scaled = torch.cat([z[:, :3] * 7, z[:, 3:]], dim=1)
     torch.testing.assert_close(norm(scaled)[:, 3:], norm(z)[:, 3:])
+
+
+def test_quantised_codes_are_multiples_of_the_step_and_pass_gradients() -> None:
+    quantise, z = Quantise(0.25), torch.randn(4, 6, requires_grad=True)
+    rounded = quantise(z)
+    torch.testing.assert_close(rounded / 0.25, (rounded / 0.25).round())
+    assert float((rounded - z).abs().max()) <= 0.125 + 1e-6
+    rounded.sum().backward()
+    assert z.grad is not None
+    torch.testing.assert_close(z.grad, torch.ones(4, 6))
 
 
 def test_zscore_is_per_dimension() -> None:

@@ -93,11 +93,13 @@ def test_terms_are_summed_over_the_group_and_averaged_over_elements() -> None:
     assert float(terms.total(2.0, 3.0)) == pytest.approx(2.0 + 2 * 3.5 + 3 * 0.5)
 
 
-def test_agreement_is_the_distance_of_shared_parts_alone() -> None:
-    codes = ideal_groups(ONE)
-    codes[:, 2, PARTS[1]] += 0.5  # the second partner shares the second part
-    codes[:, 1, PARTS[1]] += 9.0  # the first does not
-    assert float(shared_part_distance(codes, ONE)) == pytest.approx(0.5)
+def test_agreement_is_the_distance_of_shared_parts_over_that_of_unshared_ones() -> None:
+    codes = torch.zeros(5, 4, 6)
+    codes[:, 1:, PARTS[0]] = torch.tensor([0.0, 2.0, 2.0])[:, None]  # the first partner shares it: as it should be
+    codes[:, 1:, PARTS[1]] = torch.tensor([2.0, 0.5, 2.0])[:, None]  # the second should share it
+    codes[:, 1:, PARTS[2]] = torch.tensor([1.0, 3.0, 2.0])[:, None]  # the third shares it no more than the others
+    assert float(shared_part_distance(codes, ONE)) == pytest.approx(0.0 + 0.25 + 1.0)
+    torch.testing.assert_close(shared_part_distance(codes * 0.01, ONE), shared_part_distance(codes, ONE))
 
 
 def test_gradient_stops_at_a_detached_target() -> None:
