@@ -46,6 +46,9 @@ class UNetConfig(Config):
     embedding_width: int = Field(512, description="Width of the time and style embeddings.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout inside residual blocks.")
     positions: bool = Field(False, description="Learned maps per block that z can scale, so that it can place things.")
+    canvas: bool = Field(
+        False, description="Draw a picture from z by one linear map and hand it to the UNet beside x_t."
+    )
     z_shift: bool = Field(True, description="AdaGN shifts by z_b as in Eq. 8; off: z only scales, as the Diff-AE code.")
 
 

@@ -4,6 +4,8 @@ Residual blocks with AdaGN (Eq. 8), attention at the configured feature sides, p
 as in DDPM, skips concatenated. With `pixel_unshuffle` = 2 it works on 2x2 space-to-depth input.
 """
 
+import math
+
 import torch
 from jaxtyping import Float, Num
 from torch import Tensor, nn
@@ -48,6 +50,24 @@ class Level(nn.Module):
         return result
 
 
+class Canvas(nn.Module):
+    """A picture drawn from z by one linear map.
+
+    AdaGN can only scale what convolutions have found in x_t; where a value of an attribute is a picture (a background),
+    a small network learns it much sooner as a superposition of learned pictures.
+    """
+
+    def __init__(self, embedding_width: int, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.draw = nn.Linear(embedding_width, math.prod(shape))
+
+    def forward(self, style: Float[Tensor, "batch embedding"]) -> Float[Tensor, "batch channels height width"]:
+        """Return the picture at the UNet's input resolution."""
+        picture: Tensor = self.draw(style)
+        return picture.reshape(-1, *self.shape)
+
+
 class UNet(nn.Module):
     """The noise predictor epsilon_theta(x_t, t, z_sem)."""
 
@@ -60,7 +80,9 @@ class UNet(nn.Module):
         self.unshuffle, self.shuffle = nn.PixelUnshuffle(factor), nn.PixelShuffle(factor)
         self.time = _embedding_mlp(unet.base_width, unet.embedding_width)
         self.style = _embedding_mlp(config.z_sem_width, unet.embedding_width)
-        self.stem = nn.Conv2d(3 * factor**2, channels[0], 3, padding=1)
+        pixels = (3 * factor**2, sides[0], sides[0])
+        self.canvas = Canvas(unet.embedding_width, pixels) if unet.canvas else None
+        self.stem = nn.Conv2d(pixels[0] * (2 if unet.canvas else 1), channels[0], 3, padding=1)
         self.down, skips = _build_down(unet, channels, sides)
         top = channels[-1]
         self.middle = nn.ModuleList([Level(top, top, unet, sides[-1]), Level(top, top, unet, sides[-1], False)])
@@ -77,7 +99,10 @@ class UNet(nn.Module):
         """Return the network's prediction for x_t at time t under the condition z_sem."""
         time = F.silu(self.time(timestep_embedding(t, self.base_width)))
         style = F.silu(self.style(z_sem))
-        h = self.stem(self.unshuffle(x_t))
+        pixels = self.unshuffle(x_t)
+        if self.canvas is not None:
+            pixels = torch.cat([pixels, self.canvas(style)], dim=1)
+        h = self.stem(pixels)
         skips = [h]
         for block in self.down:
             h = block(h) if isinstance(block, Downsample) else block(h, time, style)

@@ -43,9 +43,9 @@ def test_group_norm_divides_any_width(channels: int, groups: int) -> None:
     assert group_norm(channels).num_groups == groups
 
 
-@pytest.mark.parametrize("positions", [False, True])
-def test_predicts_an_image_that_depends_on_all_inputs(positions: bool) -> None:
-    model = make(positions=positions)
+@pytest.mark.parametrize("switches", [{}, {"positions": True}, {"canvas": True}, {"positions": True, "canvas": True}])
+def test_predicts_an_image_that_depends_on_all_inputs(switches: dict[str, bool]) -> None:
+    model = make(**switches)
     x, t, z = torch.randn(2, 3, 16, 16), torch.tensor([10, 900]), torch.randn(2, 12)
     prediction = model(x, t, z)
     assert prediction.shape == x.shape
