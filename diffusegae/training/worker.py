@@ -23,7 +23,7 @@ from diffusegae import storage
 from diffusegae.checkpoint import CheckpointMeta, Position, read_meta, read_tensors, save_checkpoint
 from diffusegae.config.base import Config
 from diffusegae.config.pipeline import PipelineConfig
-from diffusegae.data.feed import Feed, FeedBatch, GroupSampler, Sampler, prefetch, sample_rows
+from diffusegae.data.feed import EmptyFeedError, Feed, FeedBatch, GroupSampler, Sampler, prefetch, sample_rows
 from diffusegae.data.pipeline import StoredWindows, open_image_windows, open_latent_windows
 from diffusegae.data.records import IMAGE, LATENT
 from diffusegae.editing.latents import local_checkpoint
@@ -56,6 +56,8 @@ class TrainingJob(Config):
 
 def train(payload: dict[str, Any]) -> None:
     """Train one stage to its end; Ray Train calls it on every worker."""
+    for chatty in ("ray.train", "ray.data"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     job = TrainingJob.model_validate(payload)
     context = ray.train.get_context()
     device = ray.train.torch.get_device()
@@ -157,11 +159,15 @@ class _Loop:
         ready = ((self._to_device(batch), batch.position) for batch in feed.batches(position))
         return prefetch(ready, PREFETCH_BATCHES)
 
-    def _held_out_batch(self) -> Tensor:
-        """Return the fixed held-out samples by which every report is measured."""
+    def _held_out_batch(self) -> Tensor | None:
+        """Return the fixed held-out samples by which every report is measured, None if too few are held out."""
         samples = MONITOR_SAMPLES // (4 if self.stage.shared else 1)
         feed = Feed(self._source(True, MONITOR_SEED), self._new_sampler(), batch_size=samples, seed=MONITOR_SEED)
-        return self._to_device(next(feed.batches(Position())))
+        try:
+            return self._to_device(next(feed.batches(Position())))
+        except EmptyFeedError as error:
+            logger.warning("%s: reports go without held-out figures: %s", self.stage.name, error)
+            return None
 
     def _to_device(self, batch: FeedBatch) -> Tensor:
         if self.stage.column == "image":
