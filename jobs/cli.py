@@ -23,7 +23,7 @@ LOCAL_ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_niceness": "0",  # Ray's default of 15 starves its workers beside anything else that runs
-    "OMP_WAIT_POLICY": "passive",
+    "GOMP_SPINCOUNT": "100000",  # threads that wait for each other spin briefly, then sleep
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",

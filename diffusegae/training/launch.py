@@ -24,7 +24,7 @@ from diffusegae.training.worker import TrainingJob, train
 logger = logging.getLogger(__name__)
 
 REPORTING = {"report_every_samples", "checkpoint_every_samples", "grid_every_samples"}  # don't change the result
-WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}
+WORKER_ENVIRONMENT = {"GOMP_SPINCOUNT": "100000", "RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}
 
 
 class LaunchError(RuntimeError):
