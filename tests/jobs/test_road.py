@@ -40,8 +40,6 @@ def test_the_whole_road_then_nothing_is_done_again(tmp_path: Path) -> None:
     again = road.run("pipeline", storage)
     assert "models:/diffusegae@champion (version 1)" in again
     assert {path: path.stat().st_mtime_ns for path in stages.rglob("*")} == before
-    refused = road.run("train", storage, "--stage", "pretrain", "--set", "pretrain.learning_rate=0.5", code=2)
-    assert "holds a run of another config" in refused
 
 
 def test_a_stage_killed_in_the_middle_continues_to_the_same_weights(tmp_path: Path) -> None:
@@ -120,7 +118,8 @@ def test_a_users_folder_with_four_attributes_trains_and_edits_by_config_alone(tm
     path = tmp_path / "shapes.yaml"
     path.write_text(OWN_CONFIG.format(folder=write_own_images(tmp_path / "own")) + rest)
     storage = tmp_path / "runs"
-    text = road.run("pipeline", storage, config=str(path))
+    longer = ("--set", "pretrain.num_samples=3200", "--set", "pretrain.learning_rate=0.004")
+    text = road.run("pipeline", storage, *longer, config=str(path))
     assert "models:/diffusegae@champion (version 1)" in text
     done = read_done(str(storage / "shapes" / "stages"), "finetune")
     assert done is not None
@@ -129,9 +128,10 @@ def test_a_users_folder_with_four_attributes_trains_and_edits_by_config_alone(tm
     names = ("square-red-left-dark", "circle-blue-right-light")
     pixels = np.stack([np.asarray(Image.open(tmp_path / "own" / "pictures" / f"{name}.png")) for name in names])
     images = to_tensor(pixels)
-    edited = editor.edit(images[:1], {"colour": images[1:]})
-    assert edited.shape == (1, 3, 32, 32)
-    assert not torch.allclose(edited, editor.edit(images[:1], {}), atol=1e-3)
+    unedited = editor.edit(images[:1], {}, seeds=[0])
+    assert torch.equal(editor.edit(images[:1], {"colour": images[:1]}, seeds=[0]), unedited)
+    edited = editor.edit(images[:1], {"colour": images[1:]}, seeds=[0])
+    assert float((edited - unedited).abs().max()) > 1e-3  # trained for seconds: it edits, not yet well
 
 
 def test_a_wrong_config_ends_with_one_clear_line(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Launching: what is done is not done again, and another config under the same name is refused, before any training."""
+
+from pathlib import Path
+
+import pytest
+
+from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.training.launch import LaunchError, StageDone, launch_stage, read_done, stage_fingerprint
+from diffusegae.training.worker import TrainingJob
+from tests.tiny import smoke_config, tiny_schema
+
+
+def job_of(config: PipelineConfig) -> TrainingJob:
+    return TrainingJob(stage="pretrain", config=config, attributes=tiny_schema(8, 8, 8), rows="nowhere")
+
+
+def test_a_finished_stage_is_returned_without_training(tmp_path: Path) -> None:
+    config = smoke_config()
+    fingerprint = stage_fingerprint(config, "pretrain", "")
+    done = StageDone(stage="pretrain", fingerprint=fingerprint, checkpoint="somewhere", seconds=1.0)
+    (tmp_path / "pretrain").mkdir()
+    (tmp_path / "pretrain" / "done.json").write_text(done.model_dump_json())
+    assert launch_stage(job_of(config), str(tmp_path)) == done
+    assert read_done(str(tmp_path), "refine") is None
+
+
+def test_a_name_that_belongs_to_another_config_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pretrain").mkdir()
+    (tmp_path / "pretrain" / "plan.json").write_text('{"fingerprint": "0123456789abcdef"}')
+    with pytest.raises(
+        LaunchError, match="holds a run of another config .*; choose another name, or delete the folder"
+    ):
+        launch_stage(job_of(smoke_config()), str(tmp_path))
+
+
+def test_a_batch_that_does_not_divide_by_the_workers_is_named(tmp_path: Path) -> None:
+    config = smoke_config("resources.num_workers=3")
+    with pytest.raises(LaunchError, match=r"pretrain.batch_size=16 does not divide by resources.num_workers=3"):
+        launch_stage(job_of(config), str(tmp_path))
+
+
+def test_a_fingerprint_follows_what_decides_the_result_and_nothing_else() -> None:
+    def fingerprint(*overrides: str, before: str = "") -> str:
+        return stage_fingerprint(smoke_config(*overrides), "pretrain", before)
+
+    base = fingerprint()
+    assert fingerprint("storage=/elsewhere", "name=other", "resources.num_workers=2") == base
+    assert fingerprint("pretrain.report_every_samples=16", "refine.learning_rate=1") == base
+    changed = [
+        fingerprint("seed=1"),
+        fingerprint("pretrain.learning_rate=1"),
+        fingerprint("model.unet.base_width=16"),
+        fingerprint("data.holdout_percent=30"),
+        fingerprint(before="another"),
+    ]
+    assert len({base, *changed}) == 6
