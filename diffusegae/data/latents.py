@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import save_file
 
 from diffusegae import storage
-from diffusegae.data.records import HELD_OUT, IMAGE, LATENT
+from diffusegae.data.records import HELD_OUT, IMAGE, KEY, LATENT, latent_schema
 from diffusegae.data.shards import ROW_GROUP_ROWS
 
 MANIFEST, STATISTICS = "manifest.json", "statistics.safetensors"
@@ -53,8 +53,10 @@ def latent_shard_name(number: int) -> str:
 def encode_latent_shard(images: pa.Table, z: Float[np.ndarray, "rows z_sem"]) -> bytes:
     """Return the Parquet bytes of image rows whose image is replaced by its latent."""
     values = pa.FixedSizeListArray.from_arrays(pa.array(z.astype(np.float32).ravel()), z.shape[1])
-    labels = images.drop_columns([IMAGE])
-    table = pa.table({LATENT: values, **{name: labels[name] for name in labels.column_names}})
+    kept = images.drop_columns([IMAGE])
+    labels = [name for name in kept.column_names if name not in (KEY, HELD_OUT)]
+    columns = {LATENT: values, **{name: kept[name] for name in kept.column_names}}
+    table = pa.table(columns, schema=latent_schema(labels, z.shape[1]))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, row_group_size=ROW_GROUP_ROWS, compression="none")
     return bytes(sink.getvalue())

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from diffusegae.config.model import DiffusionConfig
+
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
@@ -36,6 +38,11 @@ def linear_schedule(num_timesteps: int = 1000, beta_start: float = 1e-4, beta_en
     """Build the schedule of DDPM: beta linear from beta_start to beta_end, both included."""
     beta = torch.linspace(beta_start, beta_end, num_timesteps, dtype=torch.float64)
     return Schedule(torch.cumprod(1 - beta, dim=0))
+
+
+def schedule_of(config: DiffusionConfig) -> Schedule:
+    """Build the schedule that a config describes."""
+    return linear_schedule(config.num_timesteps, config.beta_start, config.beta_end)
 
 
 def timestep_grid(num_timesteps: int, steps: int) -> list[int]:

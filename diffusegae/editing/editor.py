@@ -15,7 +15,7 @@ from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion.process import from_prediction, noise_for_seeds
 from diffusegae.diffusion.samplers import SAMPLERS
-from diffusegae.diffusion.schedule import linear_schedule
+from diffusegae.diffusion.schedule import schedule_of
 from diffusegae.editing.method import Codes, Images
 from diffusegae.editing.operations import interpolate_parts, recombine, replace_parts, slerp
 from diffusegae.models.autoencoder import DiffuseGAE
@@ -39,8 +39,7 @@ class Editor:
         self.model = model.to(device).eval().requires_grad_(False)
         self.config, self.schema, self.device = config, schema, torch.device(device)
         self.sampling = sampling or config.sampling
-        diffusion = config.diffusion
-        self._schedule = linear_schedule(diffusion.num_timesteps, diffusion.beta_start, diffusion.beta_end)
+        self._schedule = schedule_of(config.diffusion)
 
     @property
     def image_size(self) -> int:

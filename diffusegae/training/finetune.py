@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import FinetuneConfig
 from diffusegae.diffusion.process import PredictionKind
-from diffusegae.diffusion.schedule import Schedule
+from diffusegae.diffusion.schedule import Schedule, schedule_of
 from diffusegae.images import label_grid, make_grid, to_pixels
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.training.losses import (
@@ -26,7 +26,7 @@ from diffusegae.training.losses import (
     simple_loss,
     swap_with_centre,
 )
-from diffusegae.training.pretrain import PICTURE_STEPS, decode_latents, schedule_of, shuffle_ratio
+from diffusegae.training.pretrain import PICTURE_STEPS, decode_latents, shuffle_ratio
 from diffusegae.training.refine import group_layout, monitor_codes
 from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage, StageInputs
 
@@ -96,7 +96,7 @@ def build_finetune(inputs: StageInputs) -> Stage:
     """Return stage 3; the parts that the config does not name are frozen."""
     config, model, stage = inputs.config, inputs.build_model(), inputs.config.finetune
     layout = group_layout(inputs.schema, stage.shared)
-    objective = JointObjective(model, layout, schedule_of(config), config.diffusion.prediction, stage)
+    objective = JointObjective(model, layout, schedule_of(config.diffusion), config.diffusion.prediction, stage)
     parts: dict[str, nn.Module] = {"encoder": model.encoder, "gae": model.gae, "unet": model.unet}
 
     def monitor(ema: DiffuseGAE, batch: Batch, generator: torch.Generator) -> dict[str, float]:

@@ -102,13 +102,18 @@ def shared_part_distance(z_dis: Float[Tensor, "groups members z_dis"], layout: G
     probe finds it. Images that share an attribute should have the same part, so this asks for just that. As a ratio
     it can't be lowered by shrinking what tells the values apart: 0 is ideal, 1 is blind.
     """
+    return part_ratios(z_dis, layout).sum()
+
+
+def part_ratios(z_dis: Float[Tensor, "groups members z_dis"], layout: GroupLayout) -> Float[Tensor, " parts"]:
+    """Return, per part, its distance from the centre's in partners that share it, over that in those that don't."""
     distance = (z_dis[:, 1:] - z_dis[:, :1]).abs()
-    total = z_dis.new_zeros(())
+    ratios = []
     for j, part in enumerate(layout.parts):
         sharing = torch.tensor([j in subset for subset in layout.subsets], device=z_dis.device)
         per_partner = distance[..., part].mean(dim=(0, 2))
-        total = total + per_partner[sharing].mean() / per_partner[~sharing].mean().clamp_min(1e-6)
-    return total
+        ratios.append(per_partner[sharing].mean() / per_partner[~sharing].mean().clamp_min(1e-6))
+    return torch.stack(ratios)
 
 
 def draw_donors(

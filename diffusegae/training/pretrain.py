@@ -8,7 +8,7 @@ from torch import Tensor
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion.process import PredictionKind, from_prediction, noise_for_seeds
 from diffusegae.diffusion.samplers import SAMPLERS
-from diffusegae.diffusion.schedule import Schedule, linear_schedule
+from diffusegae.diffusion.schedule import Schedule, schedule_of
 from diffusegae.images import label_grid, make_grid, to_pixels
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.training.losses import draw_noise, eps_error, simple_loss
@@ -33,12 +33,6 @@ class SimpleObjective(ObjectiveModule):
         return loss, {"simple": loss.detach()}
 
 
-def schedule_of(config: PipelineConfig) -> Schedule:
-    """Return the forward process that a config describes."""
-    diffusion = config.diffusion
-    return linear_schedule(diffusion.num_timesteps, diffusion.beta_start, diffusion.beta_end)
-
-
 def shuffle_ratio(
     model: DiffuseGAE, images: Float[Tensor, "batch 3 height width"], config: PipelineConfig, generator: torch.Generator
 ) -> dict[str, float]:
@@ -46,7 +40,7 @@ def shuffle_ratio(
 
     Both errors use the same noise; the permutation is a rotation by one, so no image keeps its own z.
     """
-    schedule, kind = schedule_of(config), config.diffusion.prediction
+    schedule, kind = schedule_of(config.diffusion), config.diffusion.prediction
     noisy = draw_noise(images, schedule, generator)
     z_sem = model.encode(images)
     true, shuffled = (
@@ -59,7 +53,7 @@ def decode_latents(
     model: DiffuseGAE, z_sem: Float[Tensor, "batch z_sem"], config: PipelineConfig, steps: int
 ) -> Float[Tensor, "batch 3 height width"]:
     """Return images of latents from fixed noise: image i starts from the x_T of seed i."""
-    schedule, size = schedule_of(config), config.model.image_size
+    schedule, size = schedule_of(config.diffusion), config.model.image_size
     denoise = from_prediction(lambda x, t: model.predict(x, t, z_sem), schedule, config.diffusion.prediction)
     x_T = noise_for_seeds(range(len(z_sem)), (3, size, size), z_sem.device)
     return SAMPLERS[config.sampling.sampler].sample(denoise, x_T, schedule, steps, clip=config.sampling.clip)
@@ -79,7 +73,7 @@ def paint_reconstructions(
 def build_pretrain(inputs: StageInputs) -> Stage:
     """Return stage 1: encoder and UNet train; the GAE is carried along untouched."""
     config, model = inputs.config, inputs.build_model()
-    objective = SimpleObjective(model, schedule_of(config), config.diffusion.prediction)
+    objective = SimpleObjective(model, schedule_of(config.diffusion), config.diffusion.prediction)
 
     def monitor(ema: DiffuseGAE, batch: Batch, generator: torch.Generator) -> dict[str, float]:
         return shuffle_ratio(ema, batch.flatten(0, 1)[:MONITOR_IMAGES], config, generator)

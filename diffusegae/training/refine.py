@@ -9,7 +9,7 @@ from torch import Tensor
 from diffusegae.config.training import RefineConfig
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import AttributeSchema
-from diffusegae.training.losses import GroupLayout, disentanglement_loss, draw_donors
+from diffusegae.training.losses import GroupLayout, disentanglement_loss, draw_donors, part_ratios, reassemble_centre
 from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage, StageInputs
 
 
@@ -45,18 +45,10 @@ def monitor_codes(
     groups, members, _ = z_sem.shape
     z = model.normaliser.normalise(z_sem.flatten(0, 1)).unflatten(0, (groups, members))
     z_dis = model.gae.encode(z.flatten(0, 1)).unflatten(0, (groups, members))
-    rebuilt = z_dis[:, 0].clone()
-    for j, sources in enumerate(layout.reassembly_sources()):
-        rebuilt[:, layout.parts[j]] = z_dis[:, sources[0], layout.parts[j]]
-    decoded = model.gae.decode(rebuilt)
+    decoded = model.gae.decode(reassemble_centre(z_dis, layout, torch.Generator().manual_seed(0)))
     own, stranger = (decoded - z[:, 0]).abs().mean(), (decoded.roll(1, 0) - z[:, 0]).abs().mean()
-    result = {"rebuilt_ratio": float(own / stranger)}
-    distance = (z_dis[:, 1:] - z_dis[:, :1]).abs()
-    for j, (name, part) in enumerate(zip(schema.names, layout.parts, strict=True)):
-        sharing = torch.tensor([j in subset for subset in layout.subsets])
-        per_partner = distance[..., part].mean(dim=(0, 2))
-        result[f"part_ratio/{name}"] = float(per_partner[sharing].mean() / per_partner[~sharing].mean())
-    return result
+    ratios = zip(schema.names, part_ratios(z_dis, layout).tolist(), strict=True)
+    return {"rebuilt_ratio": float(own / stranger), **{f"part_ratio/{name}": ratio for name, ratio in ratios}}
 
 
 def build_refine(inputs: StageInputs) -> Stage:
