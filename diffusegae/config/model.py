@@ -49,6 +49,9 @@ class UNetConfig(Config):
     canvas: bool = Field(
         False, description="Draw a picture from z by one linear map and hand it to the UNet beside x_t."
     )
+    z_gain: float = Field(
+        1.0, gt=0, description="z_sem is multiplied by this on its way in, so that what tells images apart is not small."
+    )
     z_shift: bool = Field(True, description="AdaGN shifts by z_b as in Eq. 8; off: z only scales, as the Diff-AE code.")
 
 

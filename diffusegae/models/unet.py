@@ -76,7 +76,7 @@ class UNet(nn.Module):
         unet, factor = config.unet, config.pixel_unshuffle
         channels = [unet.base_width * multiplier for multiplier in unet.multipliers]
         sides = [config.image_size // factor // 2**level for level in range(len(channels))]
-        self.base_width = unet.base_width
+        self.base_width, self.z_gain = unet.base_width, unet.z_gain
         self.unshuffle, self.shuffle = nn.PixelUnshuffle(factor), nn.PixelShuffle(factor)
         self.time = _embedding_mlp(unet.base_width, unet.embedding_width)
         self.style = _embedding_mlp(config.z_sem_width, unet.embedding_width)
@@ -98,7 +98,7 @@ class UNet(nn.Module):
     ) -> Float[Tensor, "batch 3 height width"]:
         """Return the network's prediction for x_t at time t under the condition z_sem."""
         time = F.silu(self.time(timestep_embedding(t, self.base_width)))
-        style = F.silu(self.style(z_sem))
+        style = F.silu(self.style(self.z_gain * z_sem))
         pixels = self.unshuffle(x_t)
         if self.canvas is not None:
             pixels = torch.cat([pixels, self.canvas(style)], dim=1)

@@ -59,6 +59,13 @@ def test_predicts_an_image_that_depends_on_all_inputs(switches: dict[str, bool])
     assert not torch.allclose(model(x + 1, t, z), prediction, atol=1e-4)
 
 
+def test_gain_scales_z_on_its_way_in() -> None:
+    x_t, t, z = torch.randn(2, 3, 16, 16), torch.tensor([3.0, 700.0]), torch.randn(2, 12)
+    plain, gained = make(canvas=True), make(canvas=True, z_gain=5.0)
+    torch.testing.assert_close(gained(x_t, t, z), plain(x_t, t, 5 * z))
+    assert not torch.allclose(gained(x_t, t, z), plain(x_t, t, z))
+
+
 def test_untrained_network_predicts_zero() -> None:
     model = UNet(ModelConfig(image_size=16, z_sem_width=12, unet=UNetConfig(base_width=8, multipliers=(1, 2))))
     assert not model(torch.randn(1, 3, 16, 16), torch.tensor([5]), torch.randn(1, 12)).any()
