@@ -46,6 +46,7 @@ def test_overrides_are_dotted_and_typed() -> None:
         ("diffusion.prediction=x0", r"diffusion.prediction: Input should be 'eps' or 'v'"),
         ("data.attributes.pose.width=9", r"add up to 25, but model.z_dis_width is 24"),
         ("refine.shared=3", "shared must be less than the 3 attributes"),
+        ("finetune.lambda_canvas=1", r"finetune.lambda_canvas is 1.0, but model.unet.canvas is false"),
         ("data.source=folder", r"which needs data.folder.images"),
     ],
 )

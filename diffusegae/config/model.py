@@ -19,6 +19,11 @@ class EncoderConfig(Config):
     bottleneck: int = Field(4, description="Width of a stage divided by that of the 3x3 convolution inside a block.")
     head_width: int = Field(64, description="Channels per attention head.")
     window: int = Field(8, description="Side of the attention window in feature pixels.")
+    pooling: Literal["mean", "flatten"] = Field(
+        "mean",
+        description="What the last linear layer reads: the features' mean over pixels (Fig. 3), or all of them, which"
+        " tells small networks sooner what is where.",
+    )
 
     @model_validator(mode="after")
     def _check_stages(self) -> "EncoderConfig":
@@ -46,11 +51,11 @@ class UNetConfig(Config):
     embedding_width: int = Field(512, description="Width of the time and style embeddings.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout inside residual blocks.")
     positions: bool = Field(False, description="Learned maps per block that z can scale, so that it can place things.")
-    canvas: bool = Field(
-        False, description="Draw a picture from z by one linear map and hand it to the UNet beside x_t."
-    )
+    canvas: bool = Field(False, description="Draw a picture from z alone and hand it to the UNet beside x_t.")
     z_gain: float = Field(
-        1.0, gt=0, description="z_sem is multiplied by this on its way in, so that what tells images apart is not small."
+        1.0,
+        gt=0,
+        description="z_sem is multiplied by this on its way in, so that what tells images apart is not small.",
     )
     z_shift: bool = Field(True, description="AdaGN shifts by z_b as in Eq. 8; off: z only scales, as the Diff-AE code.")
 

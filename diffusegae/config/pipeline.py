@@ -57,3 +57,12 @@ class PipelineConfig(Config):
         if len(widths) <= max(self.refine.shared, self.finetune.shared):
             raise ValueError(f"shared must be less than the {len(widths)} attributes of data.attributes")
         return self
+
+    @model_validator(mode="after")
+    def _check_canvas(self) -> "PipelineConfig":
+        for name, weight in (("pretrain", self.pretrain.lambda_canvas), ("finetune", self.finetune.lambda_canvas)):
+            if weight > 0 and not self.model.unet.canvas:
+                raise ValueError(
+                    f"{name}.lambda_canvas is {weight}, but model.unet.canvas is false; change one of them"
+                )
+        return self

@@ -38,6 +38,9 @@ class PretrainConfig(StageConfig):
     num_samples: int = Field(130_000_000, gt=0, description="Images to train on.")
     batch_size: int = Field(128, gt=0, description="Images per optimizer step.")
     learning_rate: float = Field(1e-4, gt=0, description="Adam's rate.")
+    lambda_canvas: float = Field(
+        0.0, ge=0, description="Weight of the squared distance of the UNet's canvas from the image; not the paper's."
+    )
 
 
 class RefineConfig(StageConfig):
@@ -65,6 +68,7 @@ class FinetuneConfig(StageConfig):
     lambda_ur: float = Field(0.5, ge=0, description="Weight of the unsupervised reassembly.")
     lambda_agree: float = Field(0.0, ge=0, description="Weight of the distance between shared parts; not the paper's.")
     gamma: float = Field(1.0, ge=0, description="Weight of L_dis.")
+    lambda_canvas: float = Field(0.0, ge=0, description="As in stage 1, beside L_simple and under the same condition.")
     shared: int = Field(1, gt=0, description="s of GROUP(C, s).")
     donors: Literal["group", "batch"] = Field("group", description="Where z_u's parts come from (Eq. 10).")
     condition: Literal["reconstructed", "reassembled"] = Field(

@@ -98,12 +98,15 @@ class AlterResNet(nn.Module):
         self.stem = nn.Conv2d(3 * config.pixel_unshuffle**2, encoder.stem_width, 3, padding=1)
         self.stages = nn.Sequential(*_build_stages(encoder, config.image_size // config.pixel_unshuffle))
         self.norm = group_norm(encoder.widths[-1])
-        self.head = nn.Linear(encoder.widths[-1], config.z_sem_width)
+        self.pooling = encoder.pooling
+        side = config.image_size // config.pixel_unshuffle >> len(encoder.widths) - 1
+        cells = side**2 if encoder.pooling == "flatten" else 1
+        self.head = nn.Linear(encoder.widths[-1] * cells, config.z_sem_width)
 
     def forward(self, x_0: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch z_sem"]:
-        """Return z_sem; the feature map is averaged over its pixels before the last linear layer."""
-        h = self.stages(self.stem(self.unshuffle(x_0)))
-        z_sem: Tensor = self.head(F.silu(self.norm(h)).mean(dim=(2, 3)))
+        """Return z_sem; the feature map is averaged over its pixels (or flattened) before the last linear layer."""
+        h = F.silu(self.norm(self.stages(self.stem(self.unshuffle(x_0)))))
+        z_sem: Tensor = self.head(h.flatten(1) if self.pooling == "flatten" else h.mean(dim=(2, 3)))
         return z_sem
 
 

@@ -5,6 +5,7 @@ as in DDPM, skips concatenated. With `pixel_unshuffle` = 2 it works on 2x2 space
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Num
@@ -21,6 +22,8 @@ from diffusegae.models.layers import (
     timestep_embedding,
     zero_init,
 )
+
+CANVAS_SIDE, CANVAS_WIDTH = 4, 8  # the smallest side and the fewest channels of the canvas' decoder
 
 
 class Level(nn.Module):
@@ -51,21 +54,30 @@ class Level(nn.Module):
 
 
 class Canvas(nn.Module):
-    """A picture drawn from z by one linear map.
+    """A picture drawn from z alone: one linear map, plus a small decoder that starts at 4x4 features.
 
-    AdaGN can only scale what convolutions have found in x_t; where a value of an attribute is a picture (a background),
-    a small network learns it much sooner as a superposition of learned pictures.
+    AdaGN can only scale what convolutions have found in x_t, so z gains a say over pixels slowly. The UNet sees the
+    canvas beside x_t; trained by `lambda_canvas` to be the image, it teaches the encoder from the first step on. The
+    linear map superposes learned pictures (backgrounds), the decoder composes (a vehicle in front of one).
     """
 
     def __init__(self, embedding_width: int, shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.shape = shape
-        self.draw = nn.Linear(embedding_width, math.prod(shape))
+        self.superpose = nn.Linear(embedding_width, math.prod(shape))
+        self.compose = _build_decoder(embedding_width, shape)
 
     def forward(self, style: Float[Tensor, "batch embedding"]) -> Float[Tensor, "batch channels height width"]:
         """Return the picture at the UNet's input resolution."""
-        picture: Tensor = self.draw(style)
-        return picture.reshape(-1, *self.shape)
+        picture: Tensor = self.superpose(style).unflatten(1, self.shape) + self.compose(style)
+        return picture
+
+
+class Condition(NamedTuple):
+    """What z_sem says: the style that AdaGN reads, and the canvas at the UNet's input resolution if there is one."""
+
+    style: Float[Tensor, "batch embedding"]
+    canvas: Float[Tensor, "batch channels height width"] | None
 
 
 class UNet(nn.Module):
@@ -97,11 +109,21 @@ class UNet(nn.Module):
         z_sem: Float[Tensor, "batch z_sem"],
     ) -> Float[Tensor, "batch 3 height width"]:
         """Return the network's prediction for x_t at time t under the condition z_sem."""
-        time = F.silu(self.time(timestep_embedding(t, self.base_width)))
+        return self.denoise(x_t, t, self.condition(z_sem))
+
+    def condition(self, z_sem: Float[Tensor, "batch z_sem"]) -> Condition:
+        """Return what the network makes of z_sem before it has seen any x_t."""
         style = F.silu(self.style(self.z_gain * z_sem))
-        pixels = self.unshuffle(x_t)
-        if self.canvas is not None:
-            pixels = torch.cat([pixels, self.canvas(style)], dim=1)
+        return Condition(style, None if self.canvas is None else self.canvas(style))
+
+    def denoise(
+        self, x_t: Float[Tensor, "batch 3 height width"], t: Num[Tensor, " batch"], condition: Condition
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Return the network's prediction for x_t at time t under a condition."""
+        time = F.silu(self.time(timestep_embedding(t, self.base_width)))
+        style, pixels = condition.style, self.unshuffle(x_t)
+        if condition.canvas is not None:
+            pixels = torch.cat([pixels, condition.canvas], dim=1)
         h = self.stem(pixels)
         skips = [h]
         for block in self.down:
@@ -117,6 +139,21 @@ class UNet(nn.Module):
 
 def _embedding_mlp(inputs: int, width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width))
+
+
+def _build_decoder(embedding_width: int, shape: tuple[int, int, int]) -> nn.Sequential:
+    """Return a small convolutional decoder; its side doubles up to the picture's while its channels are halved."""
+    doublings = 0
+    while shape[1] % 2 ** (doublings + 1) == 0 and shape[1] >> (doublings + 1) >= CANVAS_SIDE:
+        doublings += 1
+    side, width = shape[1] >> doublings, max(embedding_width // 4, CANVAS_WIDTH)
+    layers: list[nn.Module] = [nn.Linear(embedding_width, width * side**2), nn.Unflatten(1, (width, side, side))]
+    for _ in range(doublings):
+        narrower = max(width // 2, CANVAS_WIDTH)
+        layers += [group_norm(width), nn.SiLU(), nn.Upsample(scale_factor=2)]
+        layers += [nn.Conv2d(width, narrower, 3, padding=1)]
+        width = narrower
+    return nn.Sequential(*layers, group_norm(width), nn.SiLU(), nn.Conv2d(width, shape[0], 3, padding=1))
 
 
 def _build_down(unet: UNetConfig, channels: list[int], sides: list[int]) -> tuple[nn.ModuleList, list[int]]:

@@ -23,10 +23,9 @@ from diffusegae.training.losses import (
     draw_donors,
     draw_noise,
     reassemble_centre,
-    simple_loss,
     swap_with_centre,
 )
-from diffusegae.training.pretrain import PICTURE_STEPS, decode_latents, shuffle_ratio
+from diffusegae.training.pretrain import PICTURE_STEPS, decode_latents, denoising_loss, shuffle_ratio
 from diffusegae.training.refine import group_layout, monitor_codes
 from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage, StageInputs
 
@@ -54,16 +53,16 @@ class JointObjective(ObjectiveModule):
         noisy = draw_noise(batch.flatten(0, 1), self.schedule, generator)
         z = self.model.normaliser.normalise(self.model.encode(noisy.x_0)).unflatten(0, (groups, members))
         z_hat = self.model.normaliser.denormalise(self.model.gae.decode(self._condition(z, generator)))
-        prediction = self.model.predict(noisy.x_t, noisy.t, z_hat)
-        simple = simple_loss(prediction, noisy, self.schedule, self.kind)
+        weight = self.config.lambda_canvas
+        denoising, reported = denoising_loss(self.model.unet, noisy, z_hat, self.schedule, self.kind, weight)
         if self.config.gamma == 0:
-            return simple, {"simple": simple.detach()}
+            return denoising, reported
         donors = draw_donors(groups, self.layout, self.config.donors, generator)
         gae = self.model.gae
         target = z.detach() if self.config.detach_target else None
         terms = disentanglement_loss(gae.encode, gae.decode, z, self.layout, donors, generator, target)
         dis = terms.total(self.config.lambda_ss, self.config.lambda_ur, self.config.lambda_agree)
-        return simple + self.config.gamma * dis, {"simple": simple.detach(), "dis": dis.detach()}
+        return denoising + self.config.gamma * dis, {**reported, "dis": dis.detach()}
 
     def _condition(
         self, z: Float[Tensor, "groups members z_sem"], generator: torch.Generator

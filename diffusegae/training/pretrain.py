@@ -1,9 +1,14 @@
-"""Stage 1, pre-training: encoder and UNet together, by L_simple alone (paper, section 3.2)."""
+"""Stage 1, pre-training: encoder and UNet together, by L_simple alone (paper, section 3.2).
+
+`lambda_canvas` adds the squared distance of the UNet's canvas from the image: the one path from z_sem to pixels that no
+noise hides, so that z_sem is learned several times sooner.
+"""
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
+from torch.nn import functional as F
 
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion.process import PredictionKind, from_prediction, noise_for_seeds
@@ -11,7 +16,8 @@ from diffusegae.diffusion.samplers import SAMPLERS
 from diffusegae.diffusion.schedule import Schedule, schedule_of
 from diffusegae.images import label_grid, make_grid, to_pixels
 from diffusegae.models.autoencoder import DiffuseGAE
-from diffusegae.training.losses import draw_noise, eps_error, simple_loss
+from diffusegae.models.unet import UNet
+from diffusegae.training.losses import NoisyBatch, draw_noise, eps_error, simple_loss
 from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage, StageInputs
 
 PICTURE_COLUMNS, PICTURE_STEPS, MONITOR_IMAGES = 8, 20, 256
@@ -20,17 +26,32 @@ PICTURE_COLUMNS, PICTURE_STEPS, MONITOR_IMAGES = 8, 20, 256
 class SimpleObjective(ObjectiveModule):
     """L_simple of images under the condition of their own z_sem (Eq. 1)."""
 
-    def __init__(self, model: DiffuseGAE, schedule: Schedule, kind: PredictionKind) -> None:
+    def __init__(self, model: DiffuseGAE, schedule: Schedule, kind: PredictionKind, lambda_canvas: float) -> None:
         super().__init__()
         self.encoder, self.unet = model.encoder, model.unet
-        self.schedule, self.kind = schedule, kind
+        self.schedule, self.kind, self.lambda_canvas = schedule, kind, lambda_canvas
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Return L_simple of a batch of images [samples, 1, 3, h, w]."""
         noisy = draw_noise(batch.flatten(0, 1), self.schedule, generator)
-        prediction = self.unet(noisy.x_t, noisy.t, self.encoder(noisy.x_0))
-        loss = simple_loss(prediction, noisy, self.schedule, self.kind)
-        return loss, {"simple": loss.detach()}
+        return denoising_loss(self.unet, noisy, self.encoder(noisy.x_0), self.schedule, self.kind, self.lambda_canvas)
+
+
+def denoising_loss(
+    unet: UNet,
+    noisy: NoisyBatch,
+    z_sem: Float[Tensor, "batch z_sem"],
+    schedule: Schedule,
+    kind: PredictionKind,
+    lambda_canvas: float,
+) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    """Return L_simple (Eq. 1) under a condition, plus `lambda_canvas` times the canvas' distance; and the terms."""
+    condition = unet.condition(z_sem)
+    simple = simple_loss(unet.denoise(noisy.x_t, noisy.t, condition), noisy, schedule, kind)
+    if condition.canvas is None or lambda_canvas == 0:
+        return simple, {"simple": simple.detach()}
+    canvas = F.mse_loss(condition.canvas.float(), unet.unshuffle(noisy.x_0))
+    return simple + lambda_canvas * canvas, {"simple": simple.detach(), "canvas": canvas.detach()}
 
 
 def shuffle_ratio(
@@ -73,7 +94,8 @@ def paint_reconstructions(
 def build_pretrain(inputs: StageInputs) -> Stage:
     """Return stage 1: encoder and UNet train; the GAE is carried along untouched."""
     config, model = inputs.config, inputs.build_model()
-    objective = SimpleObjective(model, schedule_of(config.diffusion), config.diffusion.prediction)
+    schedule, kind = schedule_of(config.diffusion), config.diffusion.prediction
+    objective = SimpleObjective(model, schedule, kind, config.pretrain.lambda_canvas)
 
     def monitor(ema: DiffuseGAE, batch: Batch, generator: torch.Generator) -> dict[str, float]:
         return shuffle_ratio(ema, batch.flatten(0, 1)[:MONITOR_IMAGES], config, generator)

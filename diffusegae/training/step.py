@@ -152,7 +152,7 @@ class TrainingState:
 
 def _adam(objective: Objective, config: StageConfig) -> torch.optim.Adam:
     parameters = [parameter for _, parameter in objective.named_parameters()]
-    return torch.optim.Adam(parameters, lr=config.learning_rate, betas=config.betas)
+    return torch.optim.Adam(parameters, lr=config.learning_rate, betas=config.betas, fused=True)
 
 
 def _has_moved(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> bool:

@@ -57,3 +57,17 @@ def test_encodes_images_of_any_batch_to_z_sem(factor: int) -> None:
     z = model(images)
     assert z.shape == (3, 24)
     torch.testing.assert_close(model(images[1:2]), z[1:2], atol=1e-5, rtol=1e-4)
+
+
+def test_flattened_features_tell_places_apart_where_their_mean_cannot() -> None:
+    small = {"stem_width": 8, "widths": (8, 16), "blocks": (1, 2), "attentions": (0, 0)}
+    for pooling, inputs in (("mean", 16), ("flatten", 16 * 8 * 8)):
+        encoder = EncoderConfig.model_validate({**small, "pooling": pooling})
+        model = AlterResNet(ModelConfig(image_size=16, z_sem_width=12, encoder=encoder)).eval()
+        assert model.head.in_features == inputs
+        # without convolutions the features of a shifted image are the shifted features
+        model.stages = torch.nn.Sequential(torch.nn.Conv2d(8, 16, 1, stride=2))
+        model.stem = torch.nn.Conv2d(3, 8, 1)
+        images = torch.randn(2, 3, 16, 16)
+        same = torch.allclose(model(images), model(images.roll(4, dims=3)), atol=1e-5)
+        assert same == (pooling == "mean")

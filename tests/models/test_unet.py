@@ -5,7 +5,7 @@ import torch
 
 from diffusegae.config.model import ModelConfig, UNetConfig
 from diffusegae.models.layers import AdaGN, group_norm
-from diffusegae.models.unet import UNet
+from diffusegae.models.unet import Canvas, UNet
 
 
 def make(**changes: object) -> UNet:
@@ -64,6 +64,33 @@ def test_gain_scales_z_on_its_way_in() -> None:
     plain, gained = make(canvas=True), make(canvas=True, z_gain=5.0)
     torch.testing.assert_close(gained(x_t, t, z), plain(x_t, t, 5 * z))
     assert not torch.allclose(gained(x_t, t, z), plain(x_t, t, z))
+
+
+def test_condition_is_of_z_alone_and_has_a_canvas_where_the_config_says_so() -> None:
+    model, z = make(canvas=True), torch.randn(3, 12)
+    style, canvas = model.condition(z)
+    assert canvas is not None
+    assert canvas.shape == (3, 3, 16, 16)
+    assert style.shape == (3, 16)
+    torch.testing.assert_close(model.condition(z[1:2]).canvas, canvas[1:2])
+    assert not torch.allclose(canvas[0], canvas[1], atol=1e-3)
+    assert make().condition(z).canvas is None
+
+
+@pytest.mark.parametrize(("side", "start"), [(16, 4), (48, 6), (20, 5), (6, 6)])
+def test_the_canvas_fits_any_side(side: int, start: int) -> None:
+    canvas = Canvas(16, (12, side, side))
+    assert canvas(torch.randn(2, 16)).shape == (2, 12, side, side)
+    assert canvas.compose[1](canvas.compose[0](torch.randn(2, 16))).shape[2:] == (start, start)
+
+
+def test_the_unet_sees_its_canvas() -> None:
+    model, x_t, t, z = make(canvas=True), torch.randn(1, 3, 16, 16), torch.tensor([40]), torch.randn(1, 12)
+    before = model(x_t, t, z)
+    assert model.canvas is not None
+    with torch.no_grad():
+        model.canvas.superpose.bias.add_(torch.randn_like(model.canvas.superpose.bias))
+    assert not torch.allclose(model(x_t, t, z), before, atol=1e-3)
 
 
 def test_untrained_network_predicts_zero() -> None:

@@ -41,6 +41,21 @@ def test_every_claimed_parameter_moves_and_no_other(name: str) -> None:
     assert moved == claimed
 
 
+@pytest.mark.parametrize("name", ["pretrain", "finetune"])
+def test_the_canvas_learns_the_images_when_its_loss_has_weight(name: str) -> None:
+    overrides = ["model.unet.canvas=true", f"{name}.lambda_canvas=4", f"{name}.num_samples=4000"]
+    overrides += [f"{name}.learning_rate=0.005"]
+    if name == "finetune":
+        overrides += ["finetune.train=[unet]"]  # at a fixed condition the canvas alone has to move
+    state = make_state(name, *overrides)
+    batch = batch_for(state.stage)
+    first = {key: float(value) for key, value in state.step(batch).items()}
+    for _ in range(40):
+        last = {key: float(value) for key, value in state.step(batch).items()}
+    assert last["canvas"] < 0.7 * first["canvas"]
+    assert "canvas" not in make_state(name).step(batch)
+
+
 def test_a_claimed_parameter_that_no_gradient_reaches_is_named() -> None:
     state = make_state("pretrain")
     objective = state.stage.objectives[0]
