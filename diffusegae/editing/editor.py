@@ -119,4 +119,4 @@ class Editor:
 
     def _denoiser(self, z_sem: Float[Tensor, "batch z_sem"]) -> Callable[[Tensor, Tensor], Tensor]:
         kind = self.config.diffusion.prediction
-        return from_prediction(lambda x_t, t: self.model.predict(x_t, t, z_sem), self._schedule, kind)
+        return from_prediction(self.model.predictor(z_sem), self._schedule, kind)

@@ -1,5 +1,7 @@
 """DiffuseGAE, the whole model: encoder E, normaliser, GAE and UNet, put together (Fig. 1a)."""
 
+from collections.abc import Callable
+
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
@@ -44,6 +46,11 @@ class DiffuseGAE(nn.Module):
         """Return the UNet's prediction (eps or v, by the diffusion config)."""
         prediction: Tensor = self.unet(x_t, t, z_sem)
         return prediction
+
+    def predictor(self, z_sem: Float[Tensor, "batch z_sem"]) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return `predict` at a fixed z_sem, which is looked at only once: what a sampler calls at every step."""
+        condition = self.unet.condition(z_sem)
+        return lambda x_t, t: self.unet.denoise(x_t, t, condition)
 
     def parameter_counts(self) -> dict[str, int]:
         """Return how many parameters each part has."""

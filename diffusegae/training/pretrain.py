@@ -75,7 +75,7 @@ def decode_latents(
 ) -> Float[Tensor, "batch 3 height width"]:
     """Return images of latents from fixed noise: image i starts from the x_T of seed i."""
     schedule, size = schedule_of(config.diffusion), config.model.image_size
-    denoise = from_prediction(lambda x, t: model.predict(x, t, z_sem), schedule, config.diffusion.prediction)
+    denoise = from_prediction(model.predictor(z_sem), schedule, config.diffusion.prediction)
     x_T = noise_for_seeds(range(len(z_sem)), (3, size, size), z_sem.device)
     return SAMPLERS[config.sampling.sampler].sample(denoise, x_T, schedule, steps, clip=config.sampling.clip)
 

@@ -33,7 +33,9 @@ def test_road_through_the_model() -> None:
     z_dis = model.disentangle(z_sem)
     assert z_dis.shape == (2, 24)
     assert model.entangle(z_dis).shape == z_sem.shape
-    assert model.predict(images, torch.tensor([0, 999]), z_sem).shape == images.shape
+    prediction = model.predict(images, torch.tensor([0, 999]), z_sem)
+    assert prediction.shape == images.shape
+    torch.testing.assert_close(model.predictor(z_sem)(images, torch.tensor([0, 999])), prediction)
 
 
 def test_widths_that_do_not_add_up_are_named() -> None:
