@@ -68,6 +68,7 @@ class GaeConfig(Config):
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the MLP blocks.")
     norm: Literal["group", "layer"] = Field("group", description="Normalisation inside the blocks.")
     normalise_parts: bool = Field(False, description="Layer-norm each attribute's part of z_dis.")
+    linear_paths: bool = Field(False, description="Add a linear map to each side's blocks; not the paper's.")
     quantise_step: float = Field(0.0, ge=0, description="Round z_dis to multiples of this; 0 leaves it continuous.")
 
 

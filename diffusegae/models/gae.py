@@ -3,6 +3,9 @@
 Encoder: a square MLP block, four widening MLP blocks, the bottlenecks, and a two-layer projection to z_dis. The decoder
 mirrors it, and its last block is a skip block, without which training is unstable (paper, section 3.4). It works on
 normalised latents; `models/normaliser.py` is what normalises them.
+
+A z_sem is nearly a sum over its attributes, and what tells a hundred backgrounds apart lies in its small directions,
+which blocks of MLPs find last. `linear_paths` gives each side a linear map for the sum and leaves the blocks the rest.
 """
 
 from collections.abc import Sequence
@@ -104,17 +107,24 @@ class GroupAutoEncoder(nn.Module):
             *(MlpBlock(outputs, inputs, gae) for inputs, outputs in reversed(steps)),
             MlpBlock(z_sem, z_sem, gae),
         )
+        self.linear_in = nn.Linear(z_sem, z_dis) if gae.linear_paths else None
+        self.linear_out = nn.Linear(z_dis, z_sem) if gae.linear_paths else None
         self.part_norm = PartNorm(part_widths) if gae.normalise_parts else nn.Identity()
         self.quantise = Quantise(gae.quantise_step) if gae.quantise_step else nn.Identity()
 
     def encode(self, z: Float[Tensor, "batch z_sem"]) -> Float[Tensor, "batch z_dis"]:
         """Return z_dis of a normalised z_sem."""
-        z_dis: Tensor = self.quantise(self.part_norm(self.encoder(z)))
-        return z_dis
+        z_dis: Tensor = self.encoder(z)
+        if self.linear_in is not None:
+            z_dis = z_dis + self.linear_in(z)
+        rounded: Tensor = self.quantise(self.part_norm(z_dis))
+        return rounded
 
     def decode(self, z_dis: Float[Tensor, "batch z_dis"]) -> Float[Tensor, "batch z_sem"]:
         """Return the normalised z_sem that z_dis describes."""
         z: Tensor = self.decoder(z_dis)
+        if self.linear_out is not None:
+            z = z + self.linear_out(z_dis)
         return z
 
     def forward(self, z: Float[Tensor, "batch z_sem"]) -> Float[Tensor, "batch z_sem"]:

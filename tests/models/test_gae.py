@@ -7,8 +7,8 @@ from diffusegae.models.gae import BottleneckBlock, GroupAutoEncoder, MlpBlock, P
 from diffusegae.models.normaliser import LatentNormaliser
 
 
-def make(normalise_parts: bool = False) -> GroupAutoEncoder:
-    gae = GaeConfig(widths=(32, 48, 48, 48), normalise_parts=normalise_parts)
+def make(normalise_parts: bool = False, linear_paths: bool = False) -> GroupAutoEncoder:
+    gae = GaeConfig(widths=(32, 48, 48, 48), normalise_parts=normalise_parts, linear_paths=linear_paths)
     return GroupAutoEncoder(ModelConfig(z_sem_width=24, z_dis_width=10, gae=gae), (6, 4)).eval()
 
 
@@ -43,6 +43,28 @@ def test_part_norm_normalises_each_part_by_itself() -> None:
     for part in z_dis.split((6, 4), dim=1):
         torch.testing.assert_close(part.mean(dim=1), torch.zeros(5), atol=1e-5, rtol=0)
         torch.testing.assert_close(part.var(dim=1, unbiased=False), torch.ones(5), atol=1e-2, rtol=0)
+
+
+def test_linear_paths_alone_are_a_linear_auto_encoder() -> None:
+    gae, z = make(linear_paths=True), torch.randn(5, 24)
+    assert gae.linear_in is not None
+    assert gae.linear_out is not None
+    for block in (gae.encoder[-1], gae.decoder[0]):
+        for parameter in block.parameters():
+            torch.nn.init.zeros_(parameter)
+    z_dis = gae.encode(z)
+    torch.testing.assert_close(z_dis, gae.linear_in(z))
+    silent = gae.decode(torch.zeros_like(z_dis)) - gae.linear_out.bias  # what the silenced blocks still say
+    torch.testing.assert_close(gae.decode(z_dis), silent + gae.linear_out(z_dis))
+
+
+def test_both_linear_paths_are_trained() -> None:
+    gae = make(linear_paths=True)
+    gae(torch.randn(5, 24)).square().mean().backward()
+    for path in (gae.linear_in, gae.linear_out):
+        assert path is not None
+        assert path.weight.grad is not None
+        assert bool(path.weight.grad.any())
 
 
 def test_part_norm_hides_a_parts_magnitude_from_the_other() -> None:
