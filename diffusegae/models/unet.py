@@ -59,6 +59,10 @@ class Canvas(nn.Module):
     AdaGN can only scale what convolutions have found in x_t, so z gains a say over pixels slowly. The UNet sees the
     canvas beside x_t; trained by `lambda_canvas` to be the image, it teaches the encoder from the first step on. The
     linear map superposes learned pictures (backgrounds), the decoder composes (a vehicle in front of one).
+
+    `blend` is what it says of the prediction by itself. Were x_0 normally distributed around the canvas, eps and v
+    would be sums of x_t and the canvas with weights that depend on t alone. Those are learned, and the rest of the UNet
+    adds what a picture has beyond. Without it noise of x_t leaks into pictures from the first step of sampling on.
     """
 
     def __init__(self, embedding_width: int, shape: tuple[int, int, int]) -> None:
@@ -66,6 +70,18 @@ class Canvas(nn.Module):
         self.shape = shape
         self.superpose = nn.Linear(embedding_width, math.prod(shape))
         self.compose = _build_decoder(embedding_width, shape)
+        self.weights = zero_init(nn.Linear(embedding_width, 2 * shape[0]))
+
+    def blend(
+        self,
+        pixels: Float[Tensor, "batch channels height width"],
+        picture: Float[Tensor, "batch channels height width"],
+        time: Float[Tensor, "batch embedding"],
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Return x_t (unshuffled, like the result) and the picture, each channel weighted as t has it, and added."""
+        of_pixels, of_picture = self.weights(time)[..., None, None].chunk(2, dim=1)
+        blended: Tensor = of_pixels * pixels + of_picture * picture
+        return blended
 
     def forward(self, style: Float[Tensor, "batch embedding"]) -> Float[Tensor, "batch channels height width"]:
         """Return the picture at the UNet's input resolution."""
@@ -121,10 +137,8 @@ class UNet(nn.Module):
     ) -> Float[Tensor, "batch 3 height width"]:
         """Return the network's prediction for x_t at time t under a condition."""
         time = F.silu(self.time(timestep_embedding(t, self.base_width)))
-        style, pixels = condition.style, self.unshuffle(x_t)
-        if condition.canvas is not None:
-            pixels = torch.cat([pixels, condition.canvas], dim=1)
-        h = self.stem(pixels)
+        style, canvas, pixels = condition.style, condition.canvas, self.unshuffle(x_t)
+        h = self.stem(pixels if canvas is None else torch.cat([pixels, canvas], dim=1))
         skips = [h]
         for block in self.down:
             h = block(h) if isinstance(block, Downsample) else block(h, time, style)
@@ -133,8 +147,11 @@ class UNet(nn.Module):
             h = block(h, time, style)
         for block in self.up:
             h = block(h) if isinstance(block, Upsample) else block(torch.cat([h, skips.pop()], dim=1), time, style)
-        prediction: Tensor = self.shuffle(self.head(F.silu(self.norm(h))))
-        return prediction
+        prediction: Tensor = self.head(F.silu(self.norm(h)))
+        if self.canvas is not None and canvas is not None:
+            prediction = prediction + self.canvas.blend(pixels, canvas, time)
+        result: Tensor = self.shuffle(prediction)
+        return result
 
 
 def _embedding_mlp(inputs: int, width: int) -> nn.Sequential:

@@ -93,6 +93,20 @@ def test_the_unet_sees_its_canvas() -> None:
     assert not torch.allclose(model(x_t, t, z), before, atol=1e-3)
 
 
+def test_a_silent_unet_with_a_canvas_is_the_denoiser_of_a_normal_distribution_around_it() -> None:
+    model, x_t, z = make(canvas=True), torch.randn(2, 3, 16, 16), torch.randn(2, 12)
+    alpha_bar, spread = 0.4, 0.3  # x_0 ~ N(canvas, spread^2), seen through noise
+    gain = alpha_bar**0.5 * spread**2 / (alpha_bar * spread**2 + 1 - alpha_bar)
+    canvas = model.condition(z).canvas
+    assert model.canvas is not None
+    assert canvas is not None
+    with torch.no_grad():
+        torch.nn.init.zeros_(model.head.weight)
+        model.canvas.weights.bias.copy_(torch.tensor([gain, 1 - gain * alpha_bar**0.5]).repeat_interleave(3))
+    x_0_mean = canvas + gain * (x_t - alpha_bar**0.5 * canvas)
+    torch.testing.assert_close(model(x_t, torch.tensor([300, 300]), z), x_0_mean)
+
+
 def test_untrained_network_predicts_zero() -> None:
     model = UNet(ModelConfig(image_size=16, z_sem_width=12, unet=UNetConfig(base_width=8, multipliers=(1, 2))))
     assert not model(torch.randn(1, 3, 16, 16), torch.tensor([5]), torch.randn(1, 12)).any()
