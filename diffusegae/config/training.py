@@ -1,6 +1,6 @@
 """How each of the three stages trains, and on what resources. Defaults are the paper's."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -80,6 +80,9 @@ class FinetuneConfig(StageConfig):
         True, description="Stop the gradient through L_dis' target, so that z_sem can't shrink."
     )
     train: tuple[ModuleName, ...] = Field(("encoder", "gae", "unet"), description="Parts that train; others freeze.")
+    rate_factors: dict[ModuleName, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="Factors on the learning rate of single parts; 1 where none is named."
+    )
 
 
 class ResourcesConfig(Config):

@@ -96,6 +96,7 @@ def build_finetune(inputs: StageInputs) -> Stage:
     config, model, stage = inputs.config, inputs.build_model(), inputs.config.finetune
     layout = group_layout(inputs.schema, stage.shared)
     objective = JointObjective(model, layout, schedule_of(config.diffusion), config.diffusion.prediction, stage)
+    factors: dict[str, float] = {part: factor for part, factor in stage.rate_factors.items()}
     parts: dict[str, nn.Module] = {"encoder": model.encoder, "gae": model.gae, "unet": model.unet}
 
     def monitor(ema: DiffuseGAE, batch: Batch, generator: torch.Generator) -> dict[str, float]:
@@ -110,7 +111,7 @@ def build_finetune(inputs: StageInputs) -> Stage:
         name="finetune",
         config=stage,
         model=model,
-        objectives=[Objective("joint", objective, {name: parts[name] for name in stage.train})],
+        objectives=[Objective("joint", objective, {name: parts[name] for name in stage.train}, rate_factors=factors)],
         column="image",
         shared=stage.shared,
         monitor=monitor,

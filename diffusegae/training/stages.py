@@ -34,12 +34,13 @@ class ObjectiveModule(nn.Module):
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss and the modules whose weights it moves, every `every` steps."""
+    """A loss and the modules whose weights it moves, every `every` steps, each at its factor of the stage's rate."""
 
     name: str
     module: ObjectiveModule
     trains: Mapping[str, nn.Module]
     every: int = 1
+    rate_factors: Mapping[str, float] = field(default_factory=dict)  # 1 where none is named
 
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Return the parameters that its optimizer claims, by their full names."""

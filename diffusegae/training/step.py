@@ -101,7 +101,7 @@ class TrainingState:
     def _minimise(self, objective: Objective, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         config, optimizer = self.stage.config, self.optimizers[objective.name]
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(config, self.samples_seen)
+            group["lr"] = learning_rate_at(config, self.samples_seen) * group["factor"]
         optimizer.zero_grad(set_to_none=True)
         module, terms = self.modules[objective.name], {}
         pieces = batch.chunk(config.accumulate)
@@ -151,8 +151,11 @@ class TrainingState:
 
 
 def _adam(objective: Objective, config: StageConfig) -> torch.optim.Adam:
-    parameters = [parameter for _, parameter in objective.named_parameters()]
-    return torch.optim.Adam(parameters, lr=config.learning_rate, betas=config.betas, fused=True)
+    groups = [
+        {"params": list(module.parameters()), "factor": objective.rate_factors.get(name, 1.0)}
+        for name, module in objective.trains.items()
+    ]
+    return torch.optim.Adam(groups, lr=config.learning_rate, betas=config.betas, fused=True)
 
 
 def _has_moved(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> bool:

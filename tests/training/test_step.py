@@ -41,6 +41,17 @@ def test_every_claimed_parameter_moves_and_no_other(name: str) -> None:
     assert moved == claimed
 
 
+def test_each_part_moves_at_its_factor_of_the_rate() -> None:
+    rate = "finetune.learning_rate=0.001"
+    state = make_state("finetune", rate, "finetune.rate_factors={encoder: 0.25, gae: 0.5}")
+    before = copy.deepcopy(state.stage.model.state_dict())
+    state.step(batch_for(state.stage))  # Adam's first step is the rate, wherever the gradient is not nearly zero
+    after = state.stage.model.state_dict()
+    for part, factor in {"encoder": 0.25, "gae": 0.5, "unet": 1.0}.items():
+        steps = [(after[key] - before[key]).abs().max() for key in before if key.startswith(f"{part}.")]
+        assert float(torch.stack(steps).max()) == pytest.approx(0.001 * factor, rel=0.02)
+
+
 @pytest.mark.parametrize("name", ["pretrain", "finetune"])
 def test_the_canvas_learns_the_images_when_its_loss_has_weight(name: str) -> None:
     overrides = ["model.unet.canvas=true", f"{name}.lambda_canvas=4", f"{name}.num_samples=4000"]
