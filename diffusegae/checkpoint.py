@@ -19,7 +19,7 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.schema import AttributeSchema
 
 META = "meta.json"
-FORMAT = 1
+FORMAT = 2
 
 
 class CheckpointError(RuntimeError):
@@ -27,7 +27,7 @@ class CheckpointError(RuntimeError):
 
 
 class Position(Config):
-    """The next sample of a run: a place in the order that (seed, epoch) fix."""
+    """The next sample of a lane: a place in the order that (seed, epoch) fix."""
 
     epoch: int = 0
     window: int = 0
@@ -40,7 +40,7 @@ class CheckpointMeta(Config):
     format: int = FORMAT
     stage: str
     samples_seen: int
-    position: Position
+    positions: tuple[Position, ...]  # one per lane of the data
     config: PipelineConfig
     attributes: AttributeSchema
     versions: dict[str, str]

@@ -6,6 +6,7 @@ AWS_REGION or AWS_DEFAULT_REGION, AWS_ENDPOINT_URL for any other maker's store, 
 
 import io
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,6 +84,11 @@ def locate(uri: str) -> Location:
         return Location(_local_filesystem(), resolved)
     _require_credentials(uri)
     return Location(_s3_filesystem(_endpoint(), _region()), resolved.removeprefix(S3_SCHEME))
+
+
+def address(filesystem: pyarrow.fs.FileSystem, path: str) -> str:
+    """Return the URI of a path in a file system, the reverse of `locate`."""
+    return f"{S3_SCHEME}{path}" if filesystem.type_name == "s3" else path
 
 
 def join(uri: str, *parts: str) -> str:
@@ -183,6 +189,27 @@ def upload_directory(local: str | os.PathLike[str], uri: str) -> None:
     root = os.fspath(local)
     for name in iterate_files(root):
         write_bytes(join(uri, name), read_bytes(join(root, name)))
+
+
+def publish_directory(local: str | os.PathLike[str], uri: str, last: str) -> None:
+    """Move a local folder to a URI so that nobody takes a part of it for the whole; what is there is replaced.
+
+    A local target appears by one rename. On s3 the file `last`, by which readers know a whole folder, is put last.
+    """
+    delete(uri)
+    if is_local(uri):
+        target = Path(resolve(uri))
+        staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.move(os.fspath(local), staging)
+            staging.replace(target)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return
+    for name in sorted(iterate_files(os.fspath(local)), key=lambda name: name == last):
+        write_bytes(join(uri, name), read_bytes(join(os.fspath(local), name)))
+    shutil.rmtree(local)
 
 
 def download_directory(uri: str, local: str | os.PathLike[str]) -> None:

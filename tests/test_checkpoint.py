@@ -29,7 +29,7 @@ def test_a_cut_off_write_is_not_a_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('{"form', "is damaged"), ('{"format": 99}', "has format 99"), ('{"format": 1}', "does not fit this version")],
+    [('{"form', "is damaged"), ('{"format": 99}', "has format 99"), ('{"format": 2}', "does not fit this version")],
 )
 def test_a_damaged_meta_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "meta.json").write_text(text)

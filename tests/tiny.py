@@ -49,7 +49,7 @@ def save_tiny_checkpoint(folder: Path, config: PipelineConfig, schema: Attribute
     """Write a checkpoint of a tiny model and return the model."""
     model = tiny_model(config, schema, seed)
     meta = CheckpointMeta(
-        stage="finetune", samples_seen=64, position=Position(), config=config, attributes=schema, versions={}
+        stage="finetune", samples_seen=64, positions=(Position(),), config=config, attributes=schema, versions={}
     )
     save_checkpoint(folder, meta, {"model": model.state_dict(), "ema": model.state_dict()})
     return model

@@ -50,6 +50,12 @@ class DataConfig(Config):
     quality: int = Field(92, ge=1, le=100, description="Quality of jpeg and webp.")
     shard_rows: int = Field(4096, gt=0, description="Rows per shard.")
     window_rows: int = Field(65536, gt=0, description="Rows that shuffling and GROUP planning see at a time.")
+    lanes: int = Field(
+        1,
+        gt=0,
+        description="Fixed parts of the set, each with its own windows and its share of every batch; a worker reads the"
+        " lanes of its share alone. 1 for a set that a worker can hold, else the largest number of workers.",
+    )
     vehicles: VehiclesConfig = VehiclesConfig()
     ilab: IlabConfig = IlabConfig()
     folder: FolderConfig = FolderConfig()

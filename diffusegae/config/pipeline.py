@@ -59,6 +59,17 @@ class PipelineConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _check_shares(self) -> "PipelineConfig":
+        for name in ("pretrain", "refine", "finetune"):
+            batch = getattr(self, name).batch_size
+            if batch < max(self.data.lanes, self.resources.max_workers):
+                raise ValueError(
+                    f"{name}.batch_size is {batch}, less than data.lanes {self.data.lanes} or resources.num_workers"
+                    f" {self.resources.max_workers}, each of which needs a sample of every batch; change one of them"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _check_canvas(self) -> "PipelineConfig":
         for name, weight in (("pretrain", self.pretrain.lambda_canvas), ("finetune", self.finetune.lambda_canvas)):
             if weight > 0 and not self.model.unet.canvas:

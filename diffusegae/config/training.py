@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from diffusegae.config.base import Config
 
@@ -30,6 +30,10 @@ class StageConfig(Config):
     report_every_samples: int = Field(6400, gt=0, description="Samples between two reports of metrics.")
     checkpoint_every_samples: int = Field(25600, gt=0, description="Samples between two checkpoints.")
     grid_every_samples: int = Field(51200, gt=0, description="Samples between two pictures.")
+    best_by: str = Field(
+        "", description="Reported metric whose lowest value marks the best checkpoint, which is kept beside the last."
+    )
+    hand_on: Literal["last", "best"] = Field("last", description="Checkpoint that the next step starts from.")
 
 
 class PretrainConfig(StageConfig):
@@ -86,12 +90,44 @@ class FinetuneConfig(StageConfig):
 
 
 class ResourcesConfig(Config):
-    """What one training run asks of the cluster."""
+    """What one training run asks of the cluster; none of it changes what is trained on."""
 
-    num_workers: int = Field(1, gt=0, description="Data-parallel workers.")
+    num_workers: Annotated[int, Field(gt=0)] | tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] = Field(
+        1, description="Data-parallel workers; [min, max] takes as many as the cluster has, and adapts."
+    )
+    resize_seconds: float = Field(60, gt=0, description="Seconds between two looks whether more workers would fit.")
     cpus_per_worker: float = Field(2, gt=0, description="CPUs of each worker; also its torch threads.")
     gpus_per_worker: float = Field(0, ge=0, description="GPUs of each worker; 0 trains on the CPU.")
-    max_failures: int = Field(3, ge=0, description="Worker failures a run survives.")
+    worker_resources: dict[str, float] = Field(
+        default_factory=dict, description="Custom resources of each worker, e.g. {trainer: 1} to keep it on some nodes."
+    )
+    placement: Literal["PACK", "SPREAD"] = Field("PACK", description="Few nodes, or as many as there are.")
+    decode: Literal["worker", "cluster"] = Field(
+        "worker", description="Who decodes images: the training workers, or tasks on any node's CPUs, for fast GPUs."
+    )
+    reader_resources: dict[str, float] = Field(
+        default_factory=dict, description="Custom resources of reading tasks, e.g. {decoder: 0.1}."
+    )
+    max_failures: int = Field(10, ge=-1, description="Worker failures a run survives, preemptions aside; -1: any.")
     keep_checkpoints: int = Field(2, gt=0, description="Checkpoints kept of a running stage.")
+    journal: bool = Field(
+        False, description="Write the keys of every step's samples beside the run, to audit what it trained on."
+    )
     encode_actors: int = Field(1, gt=0, description="Actors that encode a data set side by side.")
     encode_batch: int = Field(256, gt=0, description="Images per encoding call.")
+
+    @property
+    def min_workers(self) -> int:
+        """The fewest workers that training runs with."""
+        return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[0]
+
+    @property
+    def max_workers(self) -> int:
+        """The most workers that training runs with."""
+        return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[1]
+
+    @model_validator(mode="after")
+    def _check_workers(self) -> "ResourcesConfig":
+        if self.min_workers > self.max_workers:
+            raise ValueError(f"resources.num_workers is [min, max], but {self.num_workers} begins with the larger one")
+        return self

@@ -1,23 +1,24 @@
 """The feed of a training run: global batches of samples in the order of `data/order.py`, this worker's share of each.
 
 A sample is a row of indices into a window: one index for an image, 1 + subsets for a GROUP. Batches run on across the
-ends of windows and epochs, so every sample of an epoch is used exactly once. A batch carries the position after it; a
-feed started there yields exactly the batches that would have followed.
+ends of windows and epochs, so every sample of an epoch is used exactly once. A batch carries the positions after it; a
+feed started there yields exactly the batches that would have followed, whatever the number of workers.
 """
 
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from jaxtyping import Int
 
 from diffusegae.checkpoint import Position
 from diffusegae.data.groups import GroupIndex
-from diffusegae.data.order import ROW_ORDER, generator_for
+from diffusegae.data.order import ROW_ORDER, Lane, generator_for
 
 Columns = dict[str, np.ndarray]
 
@@ -60,25 +61,25 @@ class GroupSampler:
     def __init__(self, shared: int) -> None:
         self.shared = shared
         self.num_without_partner = 0
-        self._indexed: tuple[Window, GroupIndex] | None = None
+        self._indexed: WeakKeyDictionary[Window, GroupIndex] = WeakKeyDictionary()
 
     def __call__(self, window: Window, generator: np.random.Generator) -> Int[np.ndarray, "samples members"]:
         """Plan one window's GROUPs; a window that comes again is not indexed again."""
-        if self._indexed is None or self._indexed[0] is not window:
-            self._indexed = (window, GroupIndex(window.labels(), self.shared))
-        plan = self._indexed[1].plan(generator.permutation(window.num_rows), generator)
+        if window not in self._indexed:
+            self._indexed[window] = GroupIndex(window.labels(), self.shared)
+        plan = self._indexed[window].plan(generator.permutation(window.num_rows), generator)
         self.num_without_partner += plan.num_without_partner
         return plan.members
 
 
 @dataclass(frozen=True)
 class FeedBatch:
-    """A worker's share of a global batch: columns of [samples x members] rows, and the position after the batch."""
+    """A worker's share of a global batch: columns of [samples x members] rows, and where its lanes stand after it."""
 
     columns: Columns
     num_samples: int
     num_members: int
-    position: Position
+    positions: dict[int, Position]
 
 
 @dataclass(frozen=True)
@@ -101,23 +102,28 @@ class EmptyFeedError(RuntimeError):
     """No window of an epoch yields a sample."""
 
 
-class Feed:
-    """Yields this worker's share of global batches, for ever, from any position."""
+class LaneFeed:
+    """Takes the samples of one lane in their order, for ever, from any position."""
 
-    def __init__(
-        self, source: WindowSource, sampler: Sampler, *, batch_size: int, seed: int, rank: int = 0, world_size: int = 1
-    ) -> None:
-        self.source, self.sampler, self.batch_size, self.seed = source, sampler, batch_size, seed
-        share = batch_size // world_size
-        self.share = slice(rank * share, (rank + 1) * share)
+    def __init__(self, source: WindowSource, sampler: Sampler, lane: Lane, seed: int, start: Position) -> None:
+        self.source, self.sampler, self.lane, self.seed = source, sampler, lane, seed
+        self.position = start  # of the next sample
+        self._planned = self._plan(start)
+        self._waiting: deque[_Planned] = deque()
 
-    def batches(self, start: Position) -> Iterator[FeedBatch]:
-        """Yield batches from a position on."""
-        waiting: deque[_Planned] = deque()
-        for planned in self._plan(start):
-            waiting.append(planned)
-            while sum(len(entry.samples) for entry in waiting) >= self.batch_size:
-                yield self._assemble(waiting)
+    def take(self, count: int) -> list[_Planned]:
+        """Take the next samples; they may run on across the ends of windows and epochs."""
+        while sum(len(entry.samples) for entry in self._waiting) < count:
+            self._waiting.append(next(self._planned))
+        pieces: list[_Planned] = []
+        while count:
+            head, tail = self._waiting.popleft().split(count)
+            pieces.append(head)
+            count -= len(head.samples)
+            if len(tail.samples) or not count:
+                self._waiting.appendleft(tail)
+        self.position = self._waiting[0].position
+        return pieces
 
     def _plan(self, start: Position) -> Iterator[_Planned]:
         """Yield planned windows of all epochs; the first loses what lies before the start."""
@@ -125,44 +131,73 @@ class Feed:
         while True:
             found = 0
             for number, window in enumerate(self.source.windows(epoch, first), start=first):
-                samples = self.sampler(window, generator_for(self.seed, ROW_ORDER, epoch, number))
+                place = generator_for(self.seed, ROW_ORDER, epoch, number, *self.lane.place)
+                samples = self.sampler(window, place)
                 found += len(samples)
                 yield _Planned(window, samples[offset:], Position(epoch=epoch, window=number, offset=offset))
                 offset = 0
             if not found and not first:
                 raise EmptyFeedError(
                     "an epoch has no sample: no training row, or no GROUP whose partners share exactly the asked"
-                    " attributes. Ingest more images or leave an attribute out of data.attributes"
+                    " attributes. Ingest more images, lower data.lanes or leave an attribute out of data.attributes"
                 )
             epoch, first = epoch + 1, 0
 
-    def _assemble(self, waiting: deque[_Planned]) -> FeedBatch:
-        pieces: list[_Planned] = []
-        missing = self.batch_size
-        while missing:
-            head, tail = waiting.popleft().split(missing)
-            pieces.append(head)
-            missing -= len(head.samples)
-            if len(tail.samples) or not missing:
-                waiting.appendleft(tail)
-        share = _shares(pieces, self.share)
-        columns = [window.take(samples.reshape(-1)) for window, samples in share]
-        return FeedBatch(
-            columns={name: np.concatenate([part[name] for part in columns]) for name in columns[0]},
-            num_samples=sum(len(samples) for _, samples in share),
-            num_members=pieces[0].samples.shape[1],
-            position=waiting[0].position,
-        )
+
+class Feed:
+    """Yields this worker's share of global batches, for ever, from any position; it reads the lanes of its share."""
+
+    def __init__(
+        self,
+        sources: Sequence[WindowSource],
+        sampler: Sampler,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.sources, self.sampler, self.batch_size, self.seed = sources, sampler, batch_size, seed
+        self.share = Lane(rank, world_size).share(batch_size)
+
+    def batches(self, starts: Sequence[Position] = ()) -> Iterator[FeedBatch]:
+        """Yield batches from the lanes' positions on, from the beginning if none are given."""
+        lanes = self._open(starts or [Position()] * len(self.sources))
+        while True:
+            pieces = [piece for feed, mine in lanes for piece in _cut(feed.take(_length(feed, self.batch_size)), mine)]
+            columns = [piece.window.take(piece.samples.reshape(-1)) for piece in pieces]
+            yield FeedBatch(
+                columns={name: np.concatenate([part[name] for part in columns]) for name in columns[0]},
+                num_samples=sum(len(piece.samples) for piece in pieces),
+                num_members=pieces[0].samples.shape[1],
+                positions={feed.lane.number: feed.position for feed, _ in lanes},
+            )
+
+    def _open(self, starts: Sequence[Position]) -> list[tuple[LaneFeed, slice]]:
+        """Return the lanes that give something to this worker's share, and which part of their samples it takes."""
+        opened = []
+        for number, source in enumerate(self.sources):
+            lane = Lane(number, len(self.sources))
+            of_batch = lane.share(self.batch_size)
+            mine = slice(max(self.share.start, of_batch.start), min(self.share.stop, of_batch.stop))
+            if mine.start < mine.stop:
+                feed = LaneFeed(source, self.sampler, lane, self.seed, starts[number])
+                opened.append((feed, slice(mine.start - of_batch.start, mine.stop - of_batch.start)))
+        return opened
 
 
-def _shares(pieces: list[_Planned], share: slice) -> list[tuple[Window, Int[np.ndarray, "samples members"]]]:
-    """Cut a worker's share out of the pieces that make up the global batch."""
+def _length(feed: LaneFeed, batch_size: int) -> int:
+    return len(range(batch_size)[feed.lane.share(batch_size)])
+
+
+def _cut(pieces: list[_Planned], share: slice) -> list[_Planned]:
+    """Cut a worker's share out of what a lane gives to a global batch."""
     result, begin = [], 0
     for piece in pieces:
         cut = piece.samples[max(share.start - begin, 0) : max(share.stop - begin, 0)]
         begin += len(piece.samples)
         if len(cut):
-            result.append((piece.window, cut))
+            result.append(_Planned(piece.window, cut, piece.position))
     return result
 
 

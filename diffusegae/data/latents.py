@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import save_file
 
@@ -89,11 +89,11 @@ def read_latents(uri: str, shards: Sequence[LatentShard], columns: Sequence[str]
     return pa.concat_tables(tables)
 
 
-def latents_of(column: pa.ChunkedArray) -> Float[np.ndarray, "rows z_sem"]:
-    """Return a latent column as one array."""
+def rows_of(column: pa.ChunkedArray) -> Shaped[np.ndarray, "rows width"]:
+    """Return a column of lists of one length (latents, pixels) as one array."""
     flat = np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks])
-    latents: np.ndarray = flat.reshape(len(column), -1)
-    return latents
+    rows: np.ndarray = flat.reshape(len(column), -1)
+    return rows
 
 
 def write_statistics(uri: str, manifest: LatentManifest, folder: Path) -> None:
@@ -102,7 +102,7 @@ def write_statistics(uri: str, manifest: LatentManifest, folder: Path) -> None:
     products = np.zeros((manifest.width, manifest.width))
     for shard in manifest.shards:
         table = read_latents(uri, [shard], [LATENT, HELD_OUT])
-        z = latents_of(table[LATENT])[~table[HELD_OUT].to_numpy()].astype(np.float64)
+        z = rows_of(table[LATENT])[~table[HELD_OUT].to_numpy()].astype(np.float64)
         count, total, products = count + len(z), total + z.sum(axis=0), products + z.T @ z
     mean = total / count
     covariance = products / count - np.outer(mean, mean)

@@ -1,6 +1,7 @@
 """Ray Data: the one place where data sets are streamed over a cluster."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -8,9 +9,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import ray.data
 
-from diffusegae.data.order import RowGroup, plan_windows
-from diffusegae.data.records import IMAGE, LATENT
-from diffusegae.data.windows import TableWindow, list_image_row_groups, list_latent_row_groups, read_row_group
+from diffusegae.data.order import WHOLE_SET, Lane, RowGroup, cut_lane, plan_windows
+from diffusegae.data.records import IMAGE, LATENT, PIXELS
+from diffusegae.data.windows import (
+    TableWindow,
+    decode_rows,
+    list_image_row_groups,
+    list_latent_row_groups,
+    read_row_group,
+)
 
 _WINDOW = "__window__"
 
@@ -65,21 +72,39 @@ class _ActorWork:
         return _run_batch(self._work, batch)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What is read of every row, and by which tasks.
+
+    `payload` names the columns that batches consist of: IMAGE (encoded), LATENT, KEY, or PIXELS (uint8 [rows, H*W*3]),
+    which are decoded where rows are read, so that CPU nodes decode while others train. `resources` are custom resources
+    that a reading task asks for, to keep it on nodes that offer them.
+    """
+
+    payload: tuple[str, ...]
+    labels: tuple[str, ...]
+    held_out: bool = False
+    image_size: int = 0
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> list[str]:
+        """The stored columns that this takes."""
+        stored = [IMAGE if name == PIXELS else name for name in self.payload]
+        return list(dict.fromkeys([*stored, *self.labels]))
+
+
 class StoredWindows:
-    """The windows of a stored data set, in an epoch's order; a set that fits one window is read once and kept."""
+    """The windows of one lane of a stored data set, in an epoch's order; one that fits a window is read once and kept.
+
+    `window_rows` counts the rows that all lanes together hold at a time.
+    """
 
     def __init__(
-        self,
-        row_groups: Sequence[RowGroup],
-        payload: Sequence[str],
-        label_columns: Sequence[str],
-        *,
-        held_out: bool,
-        window_rows: int,
-        seed: int,
+        self, row_groups: Sequence[RowGroup], reading: Reading, *, window_rows: int, seed: int, lane: Lane = WHOLE_SET
     ) -> None:
-        self._row_groups, self._payload, self._labels = row_groups, payload, label_columns
-        self._held_out, self._window_rows, self._seed = held_out, window_rows, seed
+        self._row_groups, self._reading, self._lane = cut_lane(row_groups, lane, seed), reading, lane
+        self._window_rows, self._seed = max(1, window_rows // lane.count), seed
         self._kept: TableWindow | None = None
 
     def windows(self, epoch: int, first: int) -> Iterator[TableWindow]:
@@ -87,7 +112,7 @@ class StoredWindows:
         if self._kept is not None:
             yield from [self._kept][first:]
             return
-        plan = plan_windows(self._row_groups, self._window_rows, self._seed, epoch)
+        plan = plan_windows(self._row_groups, self._window_rows, self._seed, epoch, self._lane)
         for window in self._read(plan[first:]):
             if len(plan) == 1:
                 self._kept = window
@@ -95,10 +120,9 @@ class StoredWindows:
 
     def _read(self, plan: Sequence[Sequence[RowGroup]]) -> Iterator[TableWindow]:
         """Stream row groups through Ray Data in the planned order and put them together by window."""
-        columns = [*self._payload, *dict.fromkeys(self._labels)]
         pending: list[pa.Table] = []
         current = 0
-        for table in _stream_row_groups(plan, columns, self._held_out):
+        for table in _stream_row_groups(plan, self._reading):
             number = int(table[_WINDOW][0].as_py())
             if number != current:
                 yield self._window(pending)
@@ -108,28 +132,23 @@ class StoredWindows:
             yield self._window(pending)
 
     def _window(self, tables: Sequence[pa.Table]) -> TableWindow:
-        return TableWindow(pa.concat_tables(tables), self._payload, self._labels)
+        return TableWindow(pa.concat_tables(tables), self._reading.payload, self._reading.labels)
 
 
-def open_image_windows(
-    uri: str, label_columns: Sequence[str], *, held_out: bool, window_rows: int, seed: int
-) -> StoredWindows:
-    """Open the windows of a data set of images."""
-    groups = list_image_row_groups(uri)
-    return StoredWindows(groups, (IMAGE,), label_columns, held_out=held_out, window_rows=window_rows, seed=seed)
+def open_lanes(uri: str, reading: Reading, *, window_rows: int, seed: int, lanes: int = 1) -> list[StoredWindows]:
+    """Open the lanes of a stored set, of latents if the reading takes them, else of images; nothing is read yet.
+
+    Raises:
+        LaneError: there are more lanes than row groups.
+    """
+    groups = list_latent_row_groups(uri) if LATENT in reading.payload else list_image_row_groups(uri)
+    return [
+        StoredWindows(groups, reading, window_rows=window_rows, seed=seed, lane=Lane(number, lanes))
+        for number in range(lanes)
+    ]
 
 
-def open_latent_windows(
-    uri: str, label_columns: Sequence[str], *, held_out: bool, window_rows: int, seed: int
-) -> StoredWindows:
-    """Open the windows of a set of latents."""
-    groups = list_latent_row_groups(uri)
-    return StoredWindows(groups, (LATENT,), label_columns, held_out=held_out, window_rows=window_rows, seed=seed)
-
-
-def _stream_row_groups(
-    plan: Sequence[Sequence[RowGroup]], columns: Sequence[str], held_out: bool
-) -> Iterator[pa.Table]:
+def _stream_row_groups(plan: Sequence[Sequence[RowGroup]], reading: Reading) -> Iterator[pa.Table]:
     """Yield the rows of planned row groups in order, each with the number of its window."""
     _be_quiet()
     items = [
@@ -138,7 +157,7 @@ def _stream_row_groups(
         for group in window
     ]
     dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-        partial(_read_row_groups, columns, held_out), batch_size=1
+        partial(_read_row_groups, reading), batch_size=1, resources=dict(reading.resources) or None
     )
     dataset.context.execution_options.preserve_order = True
     for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
@@ -146,9 +165,11 @@ def _stream_row_groups(
             yield table
 
 
-def _read_row_groups(columns: Sequence[str], held_out: bool, batch: Mapping[str, npt.NDArray[np.object_]]) -> pa.Table:
+def _read_row_groups(reading: Reading, batch: Mapping[str, npt.NDArray[np.object_]]) -> pa.Table:
     tables = []
     for path, index, window in zip(batch["path"], batch["index"], batch[_WINDOW], strict=True):
-        table = read_row_group(str(path), int(index), columns, held_out)
+        table = read_row_group(str(path), int(index), reading.columns, reading.held_out)
+        if PIXELS in reading.payload:
+            table = decode_rows(table, reading.image_size)
         tables.append(table.append_column(_WINDOW, pa.array(np.full(table.num_rows, window, np.int32))))
     return pa.concat_tables(tables)

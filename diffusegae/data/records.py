@@ -12,8 +12,9 @@ import pyarrow as pa
 IMAGE = "image"
 KEY = "key"
 LATENT = "z"
+PIXELS = "pixels"  # decoded images, in memory only
 HELD_OUT = "held_out"
-RESERVED_COLUMNS = (IMAGE, KEY, LATENT, HELD_OUT)
+RESERVED_COLUMNS = (IMAGE, KEY, LATENT, PIXELS, HELD_OUT)
 
 
 class SourceError(ValueError):

@@ -10,14 +10,15 @@ from jaxtyping import Int
 
 from diffusegae import storage
 from diffusegae.data.feed import Columns
-from diffusegae.data.latents import latents_of, read_latent_manifest
+from diffusegae.data.latents import rows_of, read_latent_manifest
 from diffusegae.data.order import RowGroup
-from diffusegae.data.records import HELD_OUT, LATENT
+from diffusegae.data.records import HELD_OUT, IMAGE, KEY, LATENT, PIXELS
 from diffusegae.data.shards import ROW_GROUP_ROWS, read_manifest
+from diffusegae.images import decode_batch
 
 
 class TableWindow:
-    """A window held as one Arrow table; encoded images stay encoded, latents are one array [rows, z_sem]."""
+    """A window held as one Arrow table; encoded images stay encoded, latents and pixels are one array [rows, …]."""
 
     def __init__(self, table: pa.Table, payload: Sequence[str], label_columns: Sequence[str]) -> None:
         self.num_rows = table.num_rows
@@ -34,14 +35,23 @@ class TableWindow:
 
 
 def _as_column(column: pa.ChunkedArray, name: str) -> pa.Array | np.ndarray:
-    if name == LATENT:
-        return latents_of(column)
+    if name in (LATENT, PIXELS):
+        return rows_of(column)
+    if name == KEY:
+        return column.to_numpy()
     return column.combine_chunks().cast(pa.large_binary())
 
 
 def _take(column: pa.Array | np.ndarray, rows: Int[np.ndarray, " count"]) -> np.ndarray:
     taken = column[rows] if isinstance(column, np.ndarray) else column.take(pa.array(rows))
     return taken if isinstance(taken, np.ndarray) else np.asarray(taken.to_numpy(zero_copy_only=False))
+
+
+def decode_rows(table: pa.Table, size: int) -> pa.Table:
+    """Replace the encoded images of a table by their pixels, uint8 [rows, size * size * 3]."""
+    pixels = decode_batch(table[IMAGE].to_pylist(), size) if table.num_rows else np.zeros((0, size, size, 3), np.uint8)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), size * size * 3)
+    return table.drop_columns([IMAGE]).append_column(PIXELS, column)
 
 
 def list_image_row_groups(uri: str) -> list[RowGroup]:

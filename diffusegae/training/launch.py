@@ -1,44 +1,52 @@
 """Launch a stage: the only place where a Ray trainer is assembled.
 
 A stage keeps its files in `<root>/<stage>/`: Ray Train's run folder with the checkpoints, `plan.json` with the
-fingerprint of all that decides its result, and, when it is finished, `done.json` with the address of the last
-checkpoint. The same name and config continue what was cut off, or return at once what is done; another config under
+fingerprint of all that decides its result, and, when it is finished, `done.json` with the addresses of its
+checkpoints. The same name and config continue what was cut off, or return at once what is done; another config under
 the same name is refused.
+
+Ray Train restarts dead workers by itself, from the latest checkpoint that it has noted in a file of its own. That file
+is not written atomically, so a launch that finds it damaged drops it; the checkpoints' names tell what is there.
 """
 
 import hashlib
 import json
 import logging
 import time
-from typing import Any
 
-import ray.train
 from pydantic import BaseModel, ConfigDict
-from ray.train.torch import TorchTrainer
+from ray.air.result import Result
+from ray.train import TrainingFailedError
+from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from diffusegae import storage
+from diffusegae.checkpoint import META
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.training.stages import StageName
-from diffusegae.training.worker import TrainingJob, train
+from diffusegae.training.worker import RUN, TrainingJob, samples_of, train
 
 logger = logging.getLogger(__name__)
 
 REPORTING = {"report_every_samples", "checkpoint_every_samples", "grid_every_samples"}  # don't change the result
+RAY_SNAPSHOT = "checkpoint_manager_snapshot.json"
 WORKER_ENVIRONMENT = {"GOMP_SPINCOUNT": "100000", "RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}
 
 
 class LaunchError(RuntimeError):
-    """A run that can't start: its name belongs to another config, or its sizes don't divide."""
+    """A run that can't start or go on: its name belongs to another config, or its workers failed too often."""
 
 
 class StageDone(BaseModel):
-    """What is known of a finished stage."""
+    """What is known of a finished stage; `checkpoint` is the one that the next step starts from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stage: StageName
     fingerprint: str
     checkpoint: str
+    last: str = ""
+    best: str = ""
     seconds: float
 
 
@@ -59,7 +67,7 @@ def launch_stage(job: TrainingJob, root: str, before: str = "") -> StageDone:
     """Train a stage to its end on the running Ray, or return what an earlier call finished.
 
     Raises:
-        LaunchError: the folder belongs to another config, or the batch does not divide by the workers.
+        LaunchError: the folder belongs to another config, or the workers failed more often than they may.
     """
     folder = storage.join(storage.resolve(root), job.stage)
     fingerprint = stage_fingerprint(job.config, job.stage, before)
@@ -68,13 +76,19 @@ def launch_stage(job: TrainingJob, root: str, before: str = "") -> StageDone:
         logger.info("%s: already done, %s", job.stage, done.checkpoint)
         return done
     _claim(folder, fingerprint)
+    job = job.model_copy(update={"folder": folder, "resume": _find_resume(folder)})
     started = time.monotonic()
-    result = _trainer(job, folder).fit()
+    result = _fit(job, folder)
     if result.checkpoint is None:
         raise LaunchError(f"{job.stage}: the run ended without a checkpoint; see the worker's log above")
-    address = _address(result.checkpoint)
+    last, best = _addresses(job, result)
     finished = StageDone(
-        stage=job.stage, fingerprint=fingerprint, checkpoint=address, seconds=time.monotonic() - started
+        stage=job.stage,
+        fingerprint=fingerprint,
+        checkpoint=best if getattr(job.config, job.stage).hand_on == "best" else last,
+        last=last,
+        best=best,
+        seconds=time.monotonic() - started,
     )
     storage.write_bytes(storage.join(folder, "done.json"), finished.model_dump_json(indent=1).encode())
     return finished
@@ -99,38 +113,70 @@ def _claim(folder: str, fingerprint: str) -> None:
     storage.write_bytes(path, json.dumps({"fingerprint": fingerprint}).encode())
 
 
-def _trainer(job: TrainingJob, folder: str) -> TorchTrainer:
-    resources = job.config.resources
-    batch = getattr(job.config, job.stage).batch_size
-    if batch % resources.num_workers:
+def _find_resume(folder: str) -> str:
+    """Return the stage's furthest whole checkpoint, if any; drop Ray's notes if a death left them half written."""
+    run = storage.join(folder, RUN)
+    snapshot = storage.join(run, RAY_SNAPSHOT)
+    if storage.exists(snapshot):
+        try:
+            json.loads(storage.read_bytes(snapshot))
+        except ValueError:
+            logger.warning("%s is damaged, as by a death while it was written; going on from the checkpoints", snapshot)
+            storage.delete(snapshot)
+    whole = [path.removesuffix(f"/{META}") for path in storage.list_files(run, f"/{META}")]
+    return max(whole, key=samples_of, default="")
+
+
+def _fit(job: TrainingJob, folder: str) -> Result:
+    try:
+        return _trainer(job, folder).fit()
+    except TrainingFailedError as error:
+        causes = getattr(error, "worker_failures", {}) or {}
+        first = next((f"worker {rank}: {cause}" for rank, cause in causes.items()), str(error))
         raise LaunchError(
-            f"{job.stage}.batch_size={batch} does not divide by resources.num_workers={resources.num_workers};"
-            " change one of them"
-        )
-    per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
+            f"{job.stage}: training failed more often than resources.max_failures={job.config.resources.max_failures}"
+            f" allows; the last time on {first.strip()}. What was trained is kept: the same command goes on from there"
+        ) from error
+
+
+def _trainer(job: TrainingJob, folder: str) -> TorchTrainer:
+    resources, best_by = job.config.resources, getattr(job.config, job.stage).best_by
+    per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker, **resources.worker_resources}
     if resources.gpus_per_worker:
         per_worker["GPU"] = resources.gpus_per_worker
     filesystem, path = storage.locate(folder)
     return TorchTrainer(
         train,
         train_loop_config=job.model_dump(mode="json"),
-        scaling_config=ray.train.ScalingConfig(
+        scaling_config=ScalingConfig(
             num_workers=resources.num_workers,
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker=per_worker,
+            placement_strategy=resources.placement,
+            elastic_resize_monitor_interval_s=resources.resize_seconds,
         ),
-        run_config=ray.train.RunConfig(  # type: ignore[call-arg]  # the checker sees Train V1's class
-            name="run",
+        run_config=RunConfig(
+            name=RUN,
             storage_path=path,
             storage_filesystem=filesystem,
-            failure_config=ray.train.FailureConfig(max_failures=resources.max_failures),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=resources.keep_checkpoints),
+            failure_config=FailureConfig(max_failures=resources.max_failures),
+            checkpoint_config=CheckpointConfig(
+                num_to_keep=resources.keep_checkpoints,
+                checkpoint_score_attribute=f"{job.stage}/{best_by}" if best_by else None,
+                checkpoint_score_order="min",
+            ),
             worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},
+            logging_config=LoggingConfig(log_level="WARNING"),
         ),
     )
 
 
-def _address(checkpoint: Any) -> str:
-    """Return a checkpoint's URI: Ray gives the path inside its file system."""
-    is_s3 = checkpoint.filesystem.type_name == "s3"
-    return f"s3://{checkpoint.path}" if is_s3 else str(checkpoint.path)
+def _addresses(job: TrainingJob, result: Result) -> tuple[str, str]:
+    """Return the URIs of a finished run's last and best checkpoint, the best by `best_by`, else the last."""
+    assert result.checkpoint is not None
+    last = storage.address(result.checkpoint.filesystem, result.checkpoint.path)
+    best_by = getattr(job.config, job.stage).best_by
+    if not best_by or not result.best_checkpoints:
+        return last, last
+    best, _ = min(result.best_checkpoints, key=lambda kept: float(kept[1][f"{job.stage}/{best_by}"]))
+    return last, storage.address(best.filesystem, best.path)

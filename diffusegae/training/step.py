@@ -67,9 +67,15 @@ class TrainingState:
     """A stage in training: wrapped objectives, one Adam for each, the moving average, the count of samples."""
 
     def __init__(
-        self, stage: Stage, device: torch.device, wrap: Callable[[nn.Module], nn.Module], seed: int, rank: int = 0
+        self,
+        stage: Stage,
+        device: torch.device,
+        wrap: Callable[[nn.Module], nn.Module],
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
-        self.stage, self.device, self.seed, self.rank = stage, device, seed, rank
+        self.stage, self.device, self.seed, self.rank, self.world_size = stage, device, seed, rank, world_size
         stage.model.to(device)
         for part in stage.frozen:
             part.requires_grad_(False)
@@ -108,7 +114,8 @@ class TrainingState:
         for number, piece in enumerate(pieces):
             with self._precision(), _synchronise(module, last=number == len(pieces) - 1):
                 loss, terms = module(piece, generator)
-            (loss * (len(piece) / len(batch))).backward()
+            # DDP takes the mean over workers, whose shares may differ by one
+            (loss * (len(piece) * self.world_size / config.batch_size)).backward()
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
         optimizer.step()

@@ -1,6 +1,6 @@
 """The feed: every sample of an epoch exactly once, the same after a restart, the same over workers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -9,7 +9,7 @@ import pytest
 
 from diffusegae.checkpoint import Position
 from diffusegae.data.feed import Columns, EmptyFeedError, Feed, GroupSampler, Sampler, prefetch, sample_rows
-from diffusegae.data.order import RowGroup, plan_windows
+from diffusegae.data.order import WHOLE_SET, Lane, RowGroup, cut_lane, plan_windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,12 @@ class ArrayWindow:
 class ArraySource:
     """Rows 0..n-1 in windows, in another order every epoch."""
 
-    def __init__(self, num_rows: int, window: int, seed: int = 0) -> None:
-        self.groups = [RowGroup("s", i, min(5, num_rows - i * 5)) for i in range(-(-num_rows // 5))]
-        self.window, self.seed = window, seed
+    def __init__(self, num_rows: int, window: int, lane: Lane = WHOLE_SET) -> None:
+        groups = [RowGroup("s", i, min(5, num_rows - i * 5)) for i in range(-(-num_rows // 5))]
+        self.groups, self.window, self.lane = cut_lane(groups, lane, 0), window, lane
 
     def windows(self, epoch: int, first: int) -> Iterator[ArrayWindow]:
-        for groups in plan_windows(self.groups, self.window, self.seed, epoch)[first:]:
+        for groups in plan_windows(self.groups, self.window, 0, epoch, self.lane)[first:]:
             ids = np.concatenate([np.arange(g.index * 5, g.index * 5 + g.num_rows) for g in groups])
             yield ArrayWindow(ids, np.stack([ids % 3, ids // 3 % 4, ids // 12 % 3], axis=1))
 
@@ -44,17 +44,18 @@ class ArraySource:
 def take(
     count: int,
     *,
-    start: Position | None = None,
+    starts: Sequence[Position] = (),
     sampler: Sampler = sample_rows,
     window: int = 20,
     batch_size: int = 8,
     rank: int = 0,
     world_size: int = 1,
     num_rows: int = 53,
-) -> list[tuple[list[int], Position]]:
-    feed = Feed(ArraySource(num_rows, window), sampler, batch_size=batch_size, seed=0, rank=rank, world_size=world_size)
-    batches = islice(feed.batches(start or Position()), count)
-    return [(batch.columns["id"].tolist(), batch.position) for batch in batches]
+    lanes: int = 1,
+) -> list[tuple[list[int], dict[int, Position]]]:
+    sources = [ArraySource(num_rows, window, Lane(number, lanes)) for number in range(lanes)]
+    feed = Feed(sources, sampler, batch_size=batch_size, seed=0, rank=rank, world_size=world_size)
+    return [(batch.columns["id"].tolist(), batch.positions) for batch in islice(feed.batches(starts), count)]
 
 
 @pytest.mark.parametrize("window", [20, 1000])
@@ -65,22 +66,43 @@ def test_every_row_of_an_epoch_is_used_exactly_once(window: int) -> None:
     assert ids[:53] != ids[53:106]
 
 
-@pytest.mark.parametrize("window", [20, 1000])
+@pytest.mark.parametrize("lanes", [2, 3])
+def test_every_lane_uses_each_of_its_rows_once_per_epoch_of_its_own(lanes: int) -> None:
+    batches = [ids for ids, _ in take(60, lanes=lanes, num_rows=60, batch_size=lanes * 2)]
+    for lane in range(lanes):
+        ids = [row for batch in batches for row in batch[lane * 2 : lane * 2 + 2]]
+        per_epoch = 60 // lanes
+        for epoch in range(len(ids) // per_epoch):
+            assert len(set(ids[epoch * per_epoch : (epoch + 1) * per_epoch])) == per_epoch
+    assert sorted(row for batch in batches[: 60 // lanes // 2] for row in batch) == list(range(60))
+
+
+@pytest.mark.parametrize(("window", "lanes"), [(20, 1), (1000, 1), (20, 3)])
 @pytest.mark.parametrize("sampler", [sample_rows, GroupSampler(1)])
-def test_a_feed_started_anywhere_goes_on_as_the_first_would_have(window: int, sampler: Sampler) -> None:
-    straight = take(30, window=window, sampler=sampler)
+def test_a_feed_started_anywhere_goes_on_as_the_first_would_have(window: int, lanes: int, sampler: Sampler) -> None:
+    straight = take(30, window=window, sampler=sampler, lanes=lanes)
     for cut in (1, 5, 7, 19):
-        rest = take(30 - cut, start=straight[cut - 1][1], window=window, sampler=sampler)
+        starts = [straight[cut - 1][1][lane] for lane in range(lanes)]
+        rest = take(30 - cut, starts=starts, window=window, sampler=sampler, lanes=lanes)
         assert rest == straight[cut:]
 
 
-@pytest.mark.parametrize("world_size", [2, 4])
-def test_workers_share_each_global_batch(world_size: int) -> None:
-    whole = take(20)
-    shares = [take(20, rank=rank, world_size=world_size) for rank in range(world_size)]
-    for number, (ids, position) in enumerate(whole):
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+@pytest.mark.parametrize("world_size", [2, 3, 8])
+def test_any_number_of_workers_shares_the_same_global_batches(world_size: int, lanes: int) -> None:
+    whole = take(20, lanes=lanes)
+    shares = [take(20, rank=rank, world_size=world_size, lanes=lanes) for rank in range(world_size)]
+    for number, (ids, positions) in enumerate(whole):
         assert [row for share in shares for row in share[number][0]] == ids
-        assert {share[number][1] for share in shares} == {position}
+        held: dict[int, Position] = {}
+        for share in shares:
+            held |= share[number][1]
+        assert held == positions
+
+
+def test_a_worker_reads_the_lanes_of_its_share_alone() -> None:
+    for rank in range(4):
+        assert set(take(1, rank=rank, world_size=4, lanes=8)[0][1]) == {2 * rank, 2 * rank + 1}
 
 
 def test_groups_share_exactly_one_attribute_with_their_centre() -> None:

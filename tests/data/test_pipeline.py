@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from diffusegae import storage
-from diffusegae.checkpoint import Position
 from diffusegae.config.data import DataConfig
 from diffusegae.data.feed import Feed, GroupSampler, sample_rows
 from diffusegae.data.ingest import ingest
@@ -19,7 +18,8 @@ from diffusegae.data.latents import (
     latent_shard_name,
     write_latent_manifest,
 )
-from diffusegae.data.pipeline import open_image_windows, open_latent_windows
+from diffusegae.data.order import LaneError
+from diffusegae.data.pipeline import Reading, StoredWindows, open_lanes
 from diffusegae.data.shards import load_labels, read_manifest
 from diffusegae.data.windows import list_image_row_groups, read_row_group
 from diffusegae.images import decode_batch
@@ -47,8 +47,13 @@ def images(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> str:
     return uri
 
 
+def open_images(uri: str, window_rows: int, seed: int, held_out: bool = False, lanes: int = 1) -> list[StoredWindows]:
+    reading = Reading(("image",), COLUMNS, held_out=held_out)
+    return open_lanes(uri, reading, window_rows=window_rows, seed=seed, lanes=lanes)
+
+
 def keys_of(uri: str, window_rows: int, epochs: int, *, held_out: bool = False, first: int = 0) -> list[list[bytes]]:
-    windows = open_image_windows(uri, COLUMNS, held_out=held_out, window_rows=window_rows, seed=3)
+    (windows,) = open_images(uri, window_rows, 3, held_out)
     return [
         [data for window in windows.windows(epoch, first) for data in window.take(np.arange(window.num_rows))["image"]]
         for epoch in range(epochs)
@@ -82,14 +87,14 @@ def test_held_out_rows_are_the_rest(images: str) -> None:
 
 
 def test_group_rows_stream_with_exact_partners(images: str) -> None:
-    windows = open_image_windows(images, COLUMNS, held_out=False, window_rows=1000, seed=0)
+    (windows,) = open_images(images, 1000, 0)
     window = next(windows.windows(0, 0))
     by_image = {
         data: tuple(row)
         for data, row in zip(window.take(np.arange(window.num_rows))["image"], window.labels(), strict=True)
     }
-    feed = Feed(windows, GroupSampler(1), batch_size=6, seed=0)
-    for batch in islice(feed.batches(Position()), 4):
+    feed = Feed([windows], GroupSampler(1), batch_size=6, seed=0)
+    for batch in islice(feed.batches(), 4):
         members = [by_image[data] for data in batch.columns["image"]]
         labels = np.array(members).reshape(6, 4, 3)
         assert ((labels[:, 1:] == labels[:, :1]) == np.eye(3, dtype=bool)).all()
@@ -109,9 +114,32 @@ def test_latents_stream_in_step_with_their_labels(images: str, tmp_path: Path) -
         storage.write_bytes(storage.join(str(tmp_path), latent_shard_name(number)), data)
         shards.append(LatentShard(path=latent_shard_name(number), num_rows=shard.num_rows))
     write_latent_manifest(str(tmp_path), LatentManifest(width=3, encoder="test", shards=tuple(shards)))
-    windows = open_latent_windows(str(tmp_path), COLUMNS, held_out=False, window_rows=1000, seed=0)
+    (windows,) = open_lanes(str(tmp_path), Reading(("z",), COLUMNS), window_rows=1000, seed=0)
     window = next(windows.windows(0, 0))
     assert window.num_rows == manifest.num_train
     assert np.array_equal(window.take(np.arange(window.num_rows))["z"], window.labels())
-    batch = next(Feed(windows, sample_rows, batch_size=8, seed=0).batches(Position()))
+    batch = next(Feed([windows], sample_rows, batch_size=8, seed=0).batches())
     assert batch.columns["z"].shape == (8, 3)
+
+
+def test_lanes_hold_every_training_row_once_between_them(images: str) -> None:
+    whole = sorted(keys_of(images, 1000, 1)[0])
+    for epoch in range(2):
+        parts = [
+            [data for window in lane.windows(epoch, 0) for data in window.take(np.arange(window.num_rows))["image"]]
+            for lane in open_images(images, 40, 3, lanes=3)
+        ]
+        assert all(parts)
+        assert sorted(data for part in parts for data in part) == whole
+    with pytest.raises(LaneError, match=r"data.lanes=99, but the set has \d+ row groups"):
+        open_images(images, 40, 3, lanes=99)
+
+
+def test_pixels_decoded_where_rows_are_read_are_those_decoded_later(images: str) -> None:
+    (encoded,) = open_images(images, 1000, 0)
+    (decoded,) = open_lanes(images, Reading(("key", "pixels"), COLUMNS, image_size=32), window_rows=1000, seed=0)
+    first, second = next(encoded.windows(0, 0)), next(decoded.windows(0, 0))
+    rows = np.arange(20)
+    pixels = second.take(rows)["pixels"].reshape(20, 32, 32, 3)
+    assert np.array_equal(pixels, decode_batch(first.take(rows)["image"].tolist(), 32))
+    assert len(set(second.take(rows)["key"])) == 20

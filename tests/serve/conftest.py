@@ -63,7 +63,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, config: PipelineConfig)
         for parameter in model.parameters():  # layers that start at zero would hide what an edit changes
             parameter.data.add_(0.1 * torch.randn(parameter.shape))
     meta = CheckpointMeta(
-        stage="finetune", samples_seen=64, position=Position(), config=config, attributes=schema, versions={}
+        stage="finetune", samples_seen=64, positions=(Position(),), config=config, attributes=schema, versions={}
     )
     directory = tmp_path_factory.mktemp("served") / "checkpoint"
     save_checkpoint(directory, meta, {"ema": model.state_dict()})

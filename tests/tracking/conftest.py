@@ -62,7 +62,7 @@ def write_checkpoint(tmp_path: Path, config: PipelineConfig) -> Callable[[int], 
             for parameter in model.parameters():  # layers that start at zero would hide what an edit changes
                 parameter.data.add_(0.1 * torch.randn(parameter.shape))
         meta = CheckpointMeta(
-            stage="finetune", samples_seen=64, position=Position(), config=config, attributes=schema, versions={}
+            stage="finetune", samples_seen=64, positions=(Position(),), config=config, attributes=schema, versions={}
         )
         optimizer = {"0.exp_avg": torch.zeros(1)}
         directory = tmp_path / f"checkpoint-{seed}"
