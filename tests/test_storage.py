@@ -68,6 +68,37 @@ def test_copies_folders_there_and_back(storage_root: str, tmp_path: Path) -> Non
     assert (tmp_path / "to" / "sub" / "b").read_bytes() == b"b" * 10_000
 
 
+def test_a_folder_is_published_as_a_whole(storage_root: str, tmp_path: Path) -> None:
+    target = storage.join(storage_root, "checkpoints", "one")
+    storage.write_bytes(storage.join(target, "stale.bin"), b"left by a writer that died")
+    local = tmp_path / "written"
+    local.mkdir()
+    for name in ("meta.json", "weights.bin"):
+        (local / name).write_bytes(name.encode())
+    storage.publish_directory(local, target, last="meta.json")
+    assert [path.rpartition("/")[2] for path in storage.list_files(target)] == ["meta.json", "weights.bin"]
+    assert storage.read_bytes(storage.join(target, "weights.bin")) == b"weights.bin"
+    assert not local.exists()
+
+
+def test_on_s3_the_file_that_makes_a_folder_whole_is_put_last(
+    s3_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.json", "b.bin"):
+        (tmp_path / name).write_bytes(b"content")
+    put = storage.write_bytes
+
+    def dies_at_the_last(uri: str, data: bytes) -> None:
+        if uri.endswith("a.json"):
+            raise KeyboardInterrupt
+        put(uri, data)
+
+    monkeypatch.setattr(storage, "write_bytes", dies_at_the_last)
+    with pytest.raises(KeyboardInterrupt):
+        storage.publish_directory(tmp_path, storage.join(s3_root, "one"), last="a.json")
+    assert [path.rpartition("/")[2] for path in storage.list_files(s3_root)] == ["b.bin"]
+
+
 def test_missing_file_is_named(storage_root: str, tmp_path: Path) -> None:
     uri = storage.join(storage_root, "missing")
     storage.write_bytes(storage.join(storage_root, "other"), b"")

@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from diffusegae import storage
 from diffusegae.data.feed import Columns
-from diffusegae.data.latents import rows_of, read_latent_manifest
+from diffusegae.data.latents import read_latent_manifest, rows_of
 from diffusegae.data.order import RowGroup
 from diffusegae.data.records import HELD_OUT, IMAGE, KEY, LATENT, PIXELS
 from diffusegae.data.shards import ROW_GROUP_ROWS, read_manifest

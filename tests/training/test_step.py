@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from diffusegae.config.training import PretrainConfig
+from diffusegae.data.order import Lane
+from diffusegae.models.gae import GroupAutoEncoder
 from diffusegae.training.stages import Stage, StageInputs
 from diffusegae.training.step import Averages, TrainingError, TrainingState, generator_at, learning_rate_at
 from diffusegae.training.table import STAGES
@@ -50,6 +52,34 @@ def test_each_part_moves_at_its_factor_of_the_rate() -> None:
     for part, factor in {"encoder": 0.25, "gae": 0.5, "unet": 1.0}.items():
         steps = [(after[key] - before[key]).abs().max() for key in before if key.startswith(f"{part}.")]
         assert float(torch.stack(steps).max()) == pytest.approx(0.001 * factor, rel=0.02)
+
+
+class MeanCode(torch.nn.Module):
+    """A loss that is a mean over samples, without noise."""
+
+    def __init__(self, gae: GroupAutoEncoder) -> None:
+        super().__init__()
+        self.gae = gae
+
+    def forward(self, batch: torch.Tensor, _: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        return self.gae.encode(batch.flatten(0, 1)).square().mean(), {}
+
+
+def test_uneven_shares_of_workers_add_up_to_the_gradient_of_the_batch() -> None:
+    batch = torch.randn(16, 4, 32, generator=torch.Generator().manual_seed(0))
+
+    def gradient(samples: torch.Tensor, world_size: int, accumulate: int = 1) -> torch.Tensor:
+        state = make_state("refine", "refine.clip_norm=1e9", f"refine.accumulate={accumulate}")
+        state.world_size = world_size
+        state.modules["dis"] = MeanCode(state.stage.model.gae)
+        state.step(samples)
+        grads = [p.grad.flatten() for p in state.stage.model.gae.parameters() if p.grad is not None]
+        return torch.cat(grads)
+
+    whole = gradient(batch, 1)
+    shares = [gradient(batch[Lane(rank, 3).share(16)], 3, accumulate=1 + rank) for rank in range(3)]
+    assert whole.abs().max() > 0
+    torch.testing.assert_close(torch.stack(shares).sum(dim=0) / 3, whole)
 
 
 @pytest.mark.parametrize("name", ["pretrain", "finetune"])

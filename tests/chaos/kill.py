@@ -1,0 +1,252 @@
+"""Kill parts of a running training at random moments and check that nothing is lost, doubled or different.
+
+    python tests/chaos/kill.py --what worker --times 20
+    python tests/chaos/kill.py --what driver --times 20
+    python tests/chaos/kill.py --what node --times 5
+    python tests/chaos/kill.py --what head --times 5
+
+Stage 1 of `smoke` trains once undisturbed; then again and again with kills (kill -9) at random times, until there were
+as many as asked. A killed worker or node is survived by the run itself; after the death of a driver or head the same
+command is given again. Every run must end; its journal must hold the same samples in the same order as the undisturbed
+one, each training image once per epoch; and every tensor of its checkpoint must be the same bit for bit.
+"""
+
+import argparse
+import random
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import torch
+
+from diffusegae.checkpoint import read_tensors
+from diffusegae.data.shards import read_manifest
+from diffusegae.training.journal import read_journal
+from diffusegae.training.launch import read_done
+from tests.jobs import road
+from tests.nodes import NodeCluster, find_workers, kill_tree
+
+SETTINGS = (
+    *("--set", "pretrain.num_samples=9600", "--set", "pretrain.report_every_samples=160"),
+    *("--set", "pretrain.checkpoint_every_samples=160", "--set", "resources.journal=true"),
+    *("--set", "resources.max_failures=-1"),
+)
+TENSORS = ("model", "ema", "optimizer-simple")
+RUN_SECONDS, KILLS_PER_RUN = 900.0, 4
+STARTS = "starts at sample"
+
+
+@dataclass
+class Trials:
+    """What happened over all runs."""
+
+    kills: int = 0
+    runs: int = 0
+    seconds_to_training: list[float] = field(default_factory=list)
+
+
+class Chaos:
+    """A folder with an ingested set, an undisturbed run as the reference, and disturbed ones beside it."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder, self.random, self.trials = folder, random.Random(seed), Trials()
+        self.straight = folder / "straight"
+        road.run("ingest", self.straight)
+        road.run("train", self.straight, "--stage", "pretrain", *SETTINGS)
+        self.check_epochs()
+
+    def fresh(self) -> Path:
+        """Return the storage of a new run: the ingested images alone."""
+        self.trials.runs += 1
+        storage = self.folder / f"run-{self.trials.runs}"
+        shutil.copytree(self.straight / "smoke" / "images", storage / "smoke" / "images")
+        return storage
+
+    def check_epochs(self) -> None:
+        """Assert that the reference itself used each training image exactly once per epoch."""
+        samples = [members[0] for step in read_journal(journal_of(self.straight)) for members in step.samples]
+        images = read_manifest(str(self.straight / "smoke" / "images")).num_train
+        assert len(samples) == 9600
+        for begin in range(0, len(samples) - images + 1, images):
+            assert len(set(samples[begin : begin + images])) == images, f"epoch at {begin} doubles an image"
+
+    def check(self, storage: Path) -> None:
+        """Assert that a disturbed run ended with the reference's samples and the reference's weights."""
+        assert read_journal(journal_of(storage)) == read_journal(journal_of(self.straight))
+        folders = [checkpoint_of(self.straight), checkpoint_of(storage)]
+        for name in TENSORS:
+            first, second = (read_tensors(folder, name) for folder in folders)
+            assert first.keys() == second.keys()
+            different = [key for key, value in first.items() if not torch.equal(value, second[key])]
+            assert not different, f"{name}: {different[:5]}"
+
+
+def journal_of(storage: Path) -> str:
+    """Return where a run keeps its journal."""
+    return str(storage / "smoke" / "stages" / "pretrain" / "journal")
+
+
+def checkpoint_of(storage: Path) -> Path:
+    """Return a finished run's checkpoint."""
+    done = read_done(str(storage / "smoke" / "stages"), "pretrain")
+    assert done is not None, "the run did not end"
+    return Path(done.checkpoint)
+
+
+def kill_workers(chaos: Chaos, times: int) -> None:
+    """Kill training workers of a run that goes on by itself."""
+    while chaos.trials.kills < times:
+        storage, log = chaos.fresh(), chaos.folder / "worker.log"
+        process = road.start("train", storage, "--stage", "pretrain", *SETTINGS, log=log)
+        with ending(process):
+            for _ in range(min(KILLS_PER_RUN, times - chaos.trials.kills)):
+                worker = next_worker(process)
+                if worker is None:
+                    break
+                pause(process, chaos.random.uniform(0, 20))
+                starts = log.read_text(errors="replace").count(STARTS)
+                if process.poll() is not None or not worker.is_running():
+                    break
+                worker.kill()
+                killed_at = time.monotonic()
+                chaos.trials.kills += 1
+                if wait_for(process, lambda: log.read_text(errors="replace").count(STARTS) > starts):  # noqa: B023
+                    chaos.trials.seconds_to_training.append(time.monotonic() - killed_at)
+            assert process.wait(timeout=RUN_SECONDS) == 0, log.read_text(errors="replace")[-3000:]
+        chaos.check(storage)
+
+
+def kill_drivers(chaos: Chaos, times: int) -> None:
+    """Kill drivers with all of their local Ray, and give the same command again."""
+    while chaos.trials.kills < times:
+        storage, log = chaos.fresh(), chaos.folder / "driver.log"
+        for _ in range(min(KILLS_PER_RUN, times - chaos.trials.kills)):
+            process = road.start("train", storage, "--stage", "pretrain", *SETTINGS, log=log)
+            pause(process, chaos.random.uniform(0, 30))
+            if process.poll() is not None:
+                break
+            kill_tree(process)
+            chaos.trials.kills += 1
+        road.run("train", storage, "--stage", "pretrain", *SETTINGS)
+        chaos.check(storage)
+
+
+def kill_nodes(chaos: Chaos, times: int) -> None:
+    """Kill the node that trains; another takes over."""
+    needs = ("--set", "resources.worker_resources={trainer: 1}", "--set", "resources.cpus_per_worker=1")
+    while chaos.trials.kills < times:
+        storage, log = chaos.fresh(), chaos.folder / "node.log"
+        with NodeCluster() as cluster:
+            cluster.start_head()
+            cluster.add_node(resources={"trainer": 1})
+            process = cluster.submit(job_line(storage, *needs), log)
+            for _ in range(min(2, times - chaos.trials.kills)):
+                wait_for(process, lambda: STARTS in log.read_text(errors="replace"))  # noqa: B023
+                cluster.add_node(resources={"trainer": 1})
+                pause(process, chaos.random.uniform(0, 15))
+                trains = [node for node in cluster.workers if find_workers(node.process.pid)]
+                if process.poll() is not None or not trains:
+                    break
+                starts = log.read_text(errors="replace").count(STARTS)
+                trains[0].kill()
+                cluster.workers.remove(trains[0])
+                killed_at = time.monotonic()
+                chaos.trials.kills += 1
+                if wait_for(process, lambda: log.read_text(errors="replace").count(STARTS) > starts):  # noqa: B023
+                    chaos.trials.seconds_to_training.append(time.monotonic() - killed_at)
+            assert process.wait(timeout=RUN_SECONDS) == 0, log.read_text(errors="replace")[-3000:]
+        chaos.check(storage)
+
+
+def kill_heads(chaos: Chaos, times: int) -> None:
+    """Kill the head, start the cluster again and submit the same job again."""
+    for _ in range(times):
+        storage, log = chaos.fresh(), chaos.folder / "head.log"
+        with NodeCluster() as cluster:
+            cluster.start_head()
+            cluster.add_node()
+            process = cluster.submit(job_line(storage), log)
+            wait_for(process, lambda: STARTS in log.read_text(errors="replace"))  # noqa: B023
+            pause(process, chaos.random.uniform(0, 15))
+            cluster.kill_head()
+            kill_tree(process)
+            chaos.trials.kills += 1
+            cluster.start_head()
+            cluster.run(job_line(storage), log)
+        chaos.check(storage)
+
+
+def job_line(storage: Path, *settings: str) -> str:
+    """Return the command of a submitted job; values with spaces are quoted."""
+    words = [f"'{word}'" if " " in word else word for word in (*SETTINGS, *settings)]
+    return f"python jobs/train.py --config smoke --stage pretrain --set storage={storage} {' '.join(words)}"
+
+
+def next_worker(process: subprocess.Popen[bytes]) -> psutil.Process | None:
+    """Wait for a training worker of a run; None if the run ends first."""
+    while process.poll() is None:
+        try:
+            if workers := find_workers(process.pid):
+                return workers[0]
+        except psutil.Error:
+            continue
+        time.sleep(0.05)
+    return None
+
+
+def pause(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Let a run go on for some time, or to its end."""
+    wait_for(process, lambda: False, seconds)
+
+
+def wait_for(process: subprocess.Popen[bytes], condition: Callable[[], bool], seconds: float = RUN_SECONDS) -> bool:
+    """Wait until a condition holds; False if the run or the time ends first."""
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@contextmanager
+def ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Leave nothing running when an assertion fails."""
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            kill_tree(process)
+
+
+SCENARIOS = {"worker": kill_workers, "driver": kill_drivers, "node": kill_nodes, "head": kill_heads}
+
+
+def main() -> None:
+    """Run one scenario and print what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--what", choices=tuple(SCENARIOS), required=True)
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        chaos = Chaos(Path(folder), options.seed)
+        SCENARIOS[options.what](chaos, options.times)
+    trials = chaos.trials
+    print(
+        f"{trials.kills} kills of a {options.what} in {trials.runs} runs: every run ended, every sample exactly once,"
+    )
+    print("every sample was used exactly once; weights, averages and optimizer identical bit for bit")
+    if seconds := trials.seconds_to_training:
+        print(f"from kill to training again: median {statistics.median(seconds):.1f} s, longest {max(seconds):.1f} s")
+
+
+if __name__ == "__main__":
+    main()

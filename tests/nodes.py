@@ -1,0 +1,211 @@
+"""A real Ray cluster of several nodes on this machine: one loopback address per node, token authentication, jobs.
+
+Each node is a `ray start --block` of its own; killing one kills all of its processes at once, as a lost machine would.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parent.parent
+START_SECONDS, JOB_SECONDS = 90.0, 900.0
+_BIN = Path(sys.executable).parent
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # several nodes, each on its loopback address
+    "RAY_worker_niceness": "0",
+    "RAY_DATA_USE_DATASOURCE_V2": "0",
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "passive",
+    "GOMP_SPINCOUNT": "100000",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a node whose head is lost ends soon
+}
+
+
+@dataclass
+class Node:
+    """One node: its address and the process that all of its others descend from."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+
+    def processes(self) -> list[psutil.Process]:
+        """Return all living processes of the node."""
+        root = psutil.Process(self.process.pid)
+        return [root, *root.children(recursive=True)] if root.is_running() else []
+
+    def kill(self) -> None:
+        """kill -9 of every process of the node."""
+        for process in self.processes():
+            process.suspend()
+        for process in reversed(self.processes()):
+            process.kill()
+        self.process.wait(timeout=20)
+
+
+@dataclass
+class NodeCluster:
+    """A head and workers; `environment` is what every process of the cluster sees besides this process' own."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Choose addresses, ports and a token; nothing is started yet."""
+        self.subnet = f"127.{secrets.randbelow(200) + 20}.{secrets.randbelow(250)}"
+        self.token = secrets.token_hex(16)
+        self.folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # short: socket paths are limited
+        self.head: Node | None = None
+        self.workers: list[Node] = []
+        self._started = 0
+
+    def __enter__(self) -> "NodeCluster":
+        """Return itself; `start` is the caller's."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill whatever still runs and remove its files."""
+        for node in [*self.workers, *([self.head] if self.head else [])]:
+            if node.process.poll() is None:
+                node.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of the cluster's processes."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        return {**clean, **_QUIET, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, **self.environment}
+
+    @property
+    def dashboard(self) -> str:
+        """The address that jobs are submitted to."""
+        return f"http://{self.subnet}.1:{self.dashboard_port}"
+
+    def start_head(self, cpus: float = 2, resources: Mapping[str, float] | None = None) -> Node:
+        """Start the head (again) and wait until its dashboard answers."""
+        address = f"{self.subnet}.1"
+        self.port, self.dashboard_port = _free_port(address), _free_port(address)
+        arguments = ["--head", f"--port={self.port}", f"--dashboard-host={address}"]
+        arguments += [f"--dashboard-port={self.dashboard_port}", "--include-dashboard=true"]
+        self.head = self._start(address, arguments, cpus, resources or {})
+        self._wait(lambda: bool(self._get("/api/version")), "the dashboard")
+        return self.head
+
+    def add_node(self, cpus: float = 2, resources: Mapping[str, float] | None = None) -> Node:
+        """Start a worker node and wait until the head knows it."""
+        before = self.num_alive()
+        address = f"{self.subnet}.{len(self.workers) + 2 + 10 * (self._started // 10)}"
+        node = self._start(address, [f"--address={self.subnet}.1:{self.port}"], cpus, resources or {})
+        self.workers.append(node)
+        self._wait(lambda: self.num_alive() > before, f"node {address}")
+        return node
+
+    def num_alive(self) -> int:
+        """Return how many nodes the head holds for alive."""
+        nodes = self._get("/nodes?view=summary")["data"]["summary"]
+        return sum(node["raylet"].get("state") == "ALIVE" for node in nodes)
+
+    def kill_head(self) -> None:
+        """Lose the head, and with it the cluster: every other node ends, of its own or by force."""
+        assert self.head is not None
+        self.head.kill()
+        for node in self.workers:
+            if node.process.poll() is None:
+                node.kill()
+        self.workers.clear()
+
+    def submit(self, command: str, log: Path, *options: str) -> subprocess.Popen[bytes]:
+        """Run `ray job submit` of a shell command in the background, with the repository as working directory."""
+        arguments = [_BIN / "ray", "job", "submit", "--address", self.dashboard, "--working-dir", ".", *options, "--"]
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                [*map(str, arguments), *command.split()],
+                cwd=ROOT,
+                env=self.variables,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def run(self, command: str, log: Path, code: int = 0) -> str:
+        """Submit a job, wait for its end, check its exit code and return its log."""
+        process = self.submit(command, log)
+        status = process.wait(timeout=JOB_SECONDS)
+        text = log.read_text(errors="replace")
+        assert (status == 0) == (code == 0), text[-5000:]
+        return text
+
+    def _start(self, address: str, arguments: list[str], cpus: float, resources: Mapping[str, float]) -> Node:
+        self._started += 1
+        command = [
+            *(str(_BIN / "ray"), "start", "--block", "--disable-usage-stats", f"--node-ip-address={address}"),
+            *(f"--num-cpus={cpus:g}", f"--resources={json.dumps(dict(resources))}", "--object-store-memory=200000000"),
+            *arguments,
+        ]
+        if "--head" in arguments:
+            command.append(f"--temp-dir={self.folder}/s{self._started}")
+        with (self.folder / f"node-{self._started}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command, env=self.variables, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        return Node(address, process)
+
+    def _get(self, path: str) -> dict:  # type: ignore[type-arg]
+        request = urllib.request.Request(self.dashboard + path, headers={"Authorization": f"Bearer {self.token}"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return dict(json.load(answer))
+
+    def _wait(self, condition, what: str) -> None:  # type: ignore[no-untyped-def]
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                if condition():
+                    return
+            except (urllib.error.URLError, OSError, KeyError):
+                pass
+            if time.monotonic() > deadline:
+                logs = "\n".join(path.read_text(errors="replace")[-2000:] for path in self.folder.glob("*.log"))
+                raise RuntimeError(f"{what} did not come up in {START_SECONDS:.0f} s:\n{logs}")
+            time.sleep(0.2)
+
+
+def find_workers(root: int) -> list[psutil.Process]:
+    """Return the training workers among the descendants of a process."""
+    found = []
+    for process in psutil.Process(root).children(recursive=True):
+        try:
+            if any("RayTrainWorker" in part for part in process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """kill -9 of a process and all that descend from it, at once."""
+    tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for one in tree:
+        try:
+            os.kill(one.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    process.wait()
+
+
+def _free_port(address: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
