@@ -41,9 +41,9 @@ from diffusegae.tracking.runs import (
     read_history,
     tracking_uri,
 )
+from diffusegae.training.job import TrainingJob
 from diffusegae.training.launch import LaunchError, StageDone, launch_stage, read_done
 from diffusegae.training.stages import StageName
-from diffusegae.training.worker import TrainingJob
 
 logger = logging.getLogger(__name__)
 
@@ -59,29 +59,35 @@ CURVES: dict[StageName, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a pipeline keeps its things: URIs below `<storage>/<name>`."""
+    """Where a pipeline keeps its things: URIs below `<storage>/<name>`; what it shares, below `<storage>/<base>`."""
 
     root: str
+    base: str
 
     @classmethod
     def of(cls, config: PipelineConfig) -> "Layout":
-        """Return the layout of a config's storage and name."""
-        return cls(storage.join(storage.resolve(config.storage), config.name))
+        """Return the layout of a config's storage and names."""
+        root = storage.resolve(config.storage)
+        return cls(storage.join(root, config.name), storage.join(root, config.base or config.name))
 
     @property
     def images(self) -> str:
         """Image shards and their manifest."""
-        return storage.join(self.root, "images")
+        return storage.join(self.base, "images")
 
     @property
     def latents(self) -> str:
         """Latent shards, their statistics and manifest."""
-        return storage.join(self.root, "latents")
+        return storage.join(self.base, "latents")
 
     @property
-    def stages(self) -> str:
-        """One folder per stage."""
-        return storage.join(self.root, "stages")
+    def tuning(self) -> str:
+        """Trials, tables and winner of a sweep."""
+        return storage.join(self.root, "tune")
+
+    def stages(self, stage: StageName) -> str:
+        """Return the folder in which a stage has its own."""
+        return storage.join(self.base if stage == "pretrain" else self.root, "stages")
 
     @property
     def evaluation(self) -> str:
@@ -138,7 +144,7 @@ class Pipeline:
             tracking_uri=self.tracking,
             run_id=run_id,
         )
-        done = launch_stage(job, self.layout.stages, before.fingerprint if before else "")
+        done = launch_stage(job, self.layout.stages(stage), before.fingerprint if before else "")
         finish_run(self.tracking, run_id, "FINISHED")
         return done
 
@@ -251,7 +257,7 @@ class Pipeline:
         return self._require(before) if before else None
 
     def _require(self, stage: StageName) -> StageDone:
-        done = read_done(self.layout.stages, stage)
+        done = read_done(self.layout.stages(stage), stage)
         if done is None:
             raise LaunchError(f"stage {stage!r} of {self.config.name!r} is not done; run jobs/train.py --stage {stage}")
         return done

@@ -6,6 +6,7 @@ from diffusegae.config.base import Config
 from diffusegae.config.data import DataConfig
 from diffusegae.config.model import DiffusionConfig, ModelConfig, SamplingConfig
 from diffusegae.config.training import FinetuneConfig, PretrainConfig, RefineConfig, ResourcesConfig
+from diffusegae.config.tuning import TuneConfig, attribute_of
 
 
 class EvaluateConfig(Config):
@@ -34,6 +35,11 @@ class PipelineConfig(Config):
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$", description="Name of the run and of its folder.")
     storage: str = Field("runs", description="Root URI of all outputs: a folder or s3://bucket/prefix.")
+    base: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Name of a pipeline in the same storage whose images, stage 1 and latents this one shares.",
+    )
     seed: int = Field(0, ge=0, description="Seed of orders, noise and initial weights.")
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -45,6 +51,7 @@ class PipelineConfig(Config):
     evaluate: EvaluateConfig = EvaluateConfig()
     tracking: TrackingConfig = TrackingConfig()
     resources: ResourcesConfig = ResourcesConfig()
+    tune: TuneConfig = TuneConfig()
 
     @model_validator(mode="after")
     def _check_widths(self) -> "PipelineConfig":
@@ -75,5 +82,16 @@ class PipelineConfig(Config):
             if weight > 0 and not self.model.unet.canvas:
                 raise ValueError(
                     f"{name}.lambda_canvas is {weight}, but model.unet.canvas is false; change one of them"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_space(self) -> "PipelineConfig":
+        for key in self.tune.space:
+            name = attribute_of(key)
+            if name not in (None, "*", *self.data.attributes):
+                raise ValueError(
+                    f"tune.space names the attribute {name!r} in {key!r}; allowed: {', '.join(self.data.attributes)},"
+                    " or * for all"
                 )
         return self

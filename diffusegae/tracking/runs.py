@@ -62,6 +62,25 @@ def open_stage_run(uri: str, config: PipelineConfig, parent_run_id: str, stage_n
     return _open(uri, config, stage=stage_name, tags={MLFLOW_PARENT_RUN_ID: parent_run_id})
 
 
+def open_trial_run(
+    uri: str, config: PipelineConfig, parent_run_id: str, number: int, settings: Mapping[str, Any]
+) -> str:
+    """Return the id of a sweep's trial below the sweep's run, set to RUNNING; its parameters are what was drawn.
+
+    A trial of the same number below the same run is continued.
+    """
+    client = connect(uri, create=True)
+    with explained(uri):
+        run = _find_or_create(client, uri, config, f"{parent_run_id}/trial-{number}", f"trial {number}")
+        run_id = str(run.info.run_id)
+        client.update_run(run_id, status="RUNNING")
+        client.set_tag(run_id, MLFLOW_PARENT_RUN_ID, parent_run_id)
+        texts = {_key(key): _text(value) for key, value in settings.items()}
+        params = [Param(key, text) for key, text in texts.items() if key not in run.data.params]
+        client.log_batch(run_id, params=params)
+    return run_id
+
+
 def finish_run(uri: str, run_id: str, status: RunStatus) -> None:
     """Mark a run as ended."""
     client = connect(uri)
@@ -112,8 +131,11 @@ def read_history(uri: str, run_id: str, name: str) -> list[tuple[float, float]]:
 def flatten_config(config: PipelineConfig) -> dict[str, str]:
     """Return a config as MLflow parameters: dotted keys, JSON values, cut to the length that MLflow stores."""
     pairs = _leaves(config.model_dump(mode="json"), "")
-    texts = ((key, value if isinstance(value, str) else json.dumps(value)) for key, value in pairs)
-    return {_key(key): text[:_VALUE_LENGTH] for key, text in texts}
+    return {_key(key): _text(value) for key, value in pairs}
+
+
+def _text(value: Any) -> str:
+    return (value if isinstance(value, str) else json.dumps(value))[:_VALUE_LENGTH]
 
 
 def _leaves(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -141,9 +163,9 @@ def _open(uri: str, config: PipelineConfig, stage: str, tags: Mapping[str, str])
     return run_id
 
 
-def _find_or_create(client: MlflowClient, uri: str, config: PipelineConfig, stage: str) -> Run:
+def _find_or_create(client: MlflowClient, uri: str, config: PipelineConfig, stage: str, title: str = "") -> Run:
     experiment = _experiment_id(client, uri, config)
-    name = stage or config.name
+    name = title or stage or config.name
     mine = f"tags.`{PIPELINE_TAG}` = '{config.name}' and tags.`{STAGE_TAG}` = '{stage or '-'}'"
     found = client.search_runs([experiment], mine, max_results=1)
     if found:

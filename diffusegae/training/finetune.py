@@ -112,8 +112,6 @@ def build_finetune(inputs: StageInputs) -> Stage:
         config=stage,
         model=model,
         objectives=[Objective("joint", objective, {name: parts[name] for name in stage.train}, rate_factors=factors)],
-        column="image",
-        shared=stage.shared,
         monitor=monitor,
         paint=lambda ema, batch: paint_recombinations(ema, batch, layout, config),
         frozen=[part for name, part in parts.items() if name not in stage.train],

@@ -23,8 +23,9 @@ from ray.train.v2.torch.torch_trainer import TorchTrainer
 from diffusegae import storage
 from diffusegae.checkpoint import META
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.training.job import TrainingJob
 from diffusegae.training.stages import StageName
-from diffusegae.training.worker import RUN, TrainingJob, samples_of, train
+from diffusegae.training.worker import RUN, samples_of, train
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +52,19 @@ class StageDone(BaseModel):
 
 
 def stage_fingerprint(config: PipelineConfig, stage: StageName, before: str) -> str:
-    """Return a hash of all that decides a stage's result: data, networks, seed, its own settings, what came before."""
+    """Return a hash of all that decides a stage's result: data, networks, seed, its own settings, what came before.
+
+    Stage 1 trains encoder and UNet on single images, so neither the GAE's settings nor the partition of z_dis decide it.
+    """
+    data, model = config.data.model_dump(mode="json"), config.model.model_dump(mode="json")
+    if stage == "pretrain":
+        del model["gae"], model["z_dis_width"]
+        for attribute in data["attributes"].values():
+            del attribute["width"]
     settings = {
         "seed": config.seed,
-        "data": config.data.model_dump(mode="json"),
-        "model": config.model.model_dump(mode="json"),
+        "data": data,
+        "model": model,
         "diffusion": config.diffusion.model_dump(mode="json"),
         "stage": getattr(config, stage).model_dump(mode="json", exclude=REPORTING),
         "before": before,

@@ -105,8 +105,6 @@ def build_pretrain(inputs: StageInputs) -> Stage:
         config=config.pretrain,
         model=model,
         objectives=[Objective("simple", objective, {"encoder": model.encoder, "unet": model.unet})],
-        column="image",
-        shared=None,
         monitor=monitor,
         paint=lambda ema, batch: paint_reconstructions(ema, batch, config),
         frozen=[model.gae],

@@ -53,7 +53,7 @@ def monitor_codes(
 
 def build_refine(inputs: StageInputs) -> Stage:
     """Return stage 2: the GAE trains on stored latents; the normaliser takes their statistics."""
-    config, model = inputs.config, inputs.build_model()
+    config, model = inputs.config, inputs.build_model(new_gae=True)
     if inputs.latent_mean is not None and inputs.latent_covariance is not None:
         model.normaliser.fit(inputs.latent_mean, inputs.latent_covariance, config.refine.whitening_power)
     stage = config.refine
@@ -68,8 +68,6 @@ def build_refine(inputs: StageInputs) -> Stage:
         config=stage,
         model=model,
         objectives=[Objective("dis", objective, {"gae": model.gae})],
-        column="z",
-        shared=stage.shared,
         monitor=monitor,
         paint=None,
         frozen=[model.encoder, model.unet],

@@ -52,6 +52,17 @@ Monitor = Callable[[DiffuseGAE, Batch, torch.Generator], dict[str, float]]
 Painter = Callable[[DiffuseGAE, Batch], UInt8[np.ndarray, "height width 3"]]
 
 
+def column_of(stage: StageName) -> Literal["image", "z"]:
+    """Return what a stage's samples consist of."""
+    return "z" if stage == "refine" else "image"
+
+
+def shared_of(config: StageConfig) -> int | None:
+    """Return the s of the GROUP(C, s) that a stage trains on, None if its samples are single images."""
+    shared: int | None = getattr(config, "shared", None)
+    return shared
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage, ready for the loop."""
@@ -60,8 +71,6 @@ class Stage:
     config: StageConfig
     model: DiffuseGAE
     objectives: Sequence[Objective]
-    column: Literal["image", "z"]
-    shared: int | None
     monitor: Monitor
     paint: Painter | None
     frozen: Sequence[nn.Module] = field(default_factory=tuple)
@@ -77,9 +86,17 @@ class StageInputs:
     latent_mean: Float[Tensor, " z_sem"] | None = None
     latent_covariance: Float[Tensor, "z_sem z_sem"] | None = None
 
-    def build_model(self) -> DiffuseGAE:
-        """Return the model, with the weights of the stage before if there is one."""
+    def build_model(self, new_gae: bool = False) -> DiffuseGAE:
+        """Return the model, with the weights of the stage before if there is one.
+
+        `new_gae` leaves the GAE as it is drawn: stage 1 did not train its own, and may have had one of another size.
+        """
         model = DiffuseGAE(self.config.model, self.schema)
-        if self.weights is not None:
-            model.load_state_dict(dict(self.weights))
+        if self.weights is None:
+            return model
+        weights = dict(self.weights)
+        if new_gae:
+            weights = {name: value for name, value in weights.items() if not name.startswith("gae.")}
+            weights |= {f"gae.{name}": value for name, value in model.gae.state_dict().items()}
+        model.load_state_dict(weights)
         return model

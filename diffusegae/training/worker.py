@@ -9,10 +9,12 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import ray.train
@@ -25,69 +27,71 @@ from torch import Tensor, nn
 
 from diffusegae import storage
 from diffusegae.checkpoint import META, CheckpointMeta, Position, read_meta, read_tensors, save_checkpoint
-from diffusegae.config.base import Config
-from diffusegae.config.pipeline import PipelineConfig
-from diffusegae.data.feed import EmptyFeedError, Feed, FeedBatch, GroupSampler, Sampler, prefetch, sample_rows
-from diffusegae.data.pipeline import Reading, StoredWindows, open_lanes
-from diffusegae.data.records import IMAGE, KEY, LATENT, PIXELS
+from diffusegae.data.feed import FeedBatch, GroupSampler
+from diffusegae.data.records import KEY
 from diffusegae.editing.latents import local_checkpoint
-from diffusegae.images import decode_batch, to_tensor
-from diffusegae.schema import AttributeSchema
-from diffusegae.tracking.runs import RunLogger
+from diffusegae.training.job import TrainingJob
 from diffusegae.training.journal import Journal
-from diffusegae.training.stages import Batch, Stage, StageInputs, StageName
+from diffusegae.training.source import WorkerFeed
+from diffusegae.training.stages import Batch, Stage, StageInputs
 from diffusegae.training.step import Averages, TrainingError, TrainingState
 from diffusegae.training.table import STAGES
 
 logger = logging.getLogger(__name__)
 
 RUN = "run"  # Ray Train's folder in the stage's
-MONITOR_SAMPLES, MONITOR_SEED = 128, 0
-PREFETCH_BATCHES = 2
 STEPS_BETWEEN_NOTICES = 10  # asking for a notice of preemption is a round trip of all workers
 STEPS_BEFORE_CHECK = 5  # zero-initialised layers pass no gradient at first
 
 
-class TrainingJob(Config):
-    """All that a worker is told, as JSON: what to train, on which rows, from which weights, kept and tracked where.
+@runtime_checkable
+class RunLog(Protocol):
+    """Where metrics and pictures go; tracking.runs.RunLogger is one."""
 
-    `folder` is the stage's; `resume` is its furthest whole checkpoint when it was launched, empty if there is none.
-    """
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Write the metrics of one step."""
 
-    stage: StageName
-    config: PipelineConfig
-    attributes: AttributeSchema
-    rows: str
-    folder: str = ""
-    resume: str = ""
-    weights: str = ""
-    statistics: str = ""
-    tracking_uri: str = ""
-    run_id: str = ""
+    def log_image(self, pixels: np.ndarray, path: str) -> None:
+        """Store a picture."""
 
 
 def train(payload: dict[str, Any]) -> None:
     """Train one stage to its end; Ray Train calls it on every worker."""
+    started = time.monotonic()
     for chatty in ("ray.train", "ray.data"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     job = TrainingJob.model_validate(payload)
-    context = ray.train.get_context()
-    device = ray.train.torch.get_device()
     torch.set_num_threads(max(1, int(job.config.resources.cpus_per_worker)))
+    with _latest_checkpoint(job) as folder:
+        meta = read_meta(folder) if folder is not None else None
+        context = ray.train.get_context()
+        rank, world_size = context.get_world_rank(), context.get_world_size()
+        source = WorkerFeed(job, ray.train.torch.get_device(), rank, world_size)
+        batches = source.start(meta.positions if meta else ())  # reads while the networks are built
+        state = _build_state(job, source)
+        if folder is not None and meta is not None:
+            state.restore(lambda name: read_tensors(folder, name), meta.samples_seen)
+    positions = list(meta.positions) if meta else [Position()] * job.config.data.lanes
+    name, counts = job.stage, state.stage.model.parameter_counts()
+    logger.info(
+        "%s: %s parameters, %d workers, starts at sample %d", name, counts, state.world_size, state.samples_seen
+    )
+    _Loop(job, state, source, positions, started).run(batches)
+
+
+def _build_state(job: TrainingJob, source: WorkerFeed) -> TrainingState:
     torch.manual_seed(job.config.seed)
     stage = STAGES[job.stage](_inputs(job))
-    rank, world_size = context.get_world_rank(), context.get_world_size()
-    state = TrainingState(stage, device, _wrap, job.config.seed, rank, world_size)
-    positions = _restore(state, job)
-    logger.info(
-        "%s: %s parameters, %d workers, starts at sample %d",
-        stage.name,
-        stage.model.parameter_counts(),
-        world_size,
-        state.samples_seen,
-    )
-    run = RunLogger(job.tracking_uri, job.run_id) if rank == 0 and job.run_id else None
-    _Loop(job, state, run, positions).run()
+    return TrainingState(stage, source.device, _wrap, job.config.seed, source.rank, source.world_size)
+
+
+def _open_run(job: TrainingJob) -> RunLog | None:
+    """Return the run that the first worker writes to, opened when something is written for the first time."""
+    if ray.train.get_context().get_world_rank() or not job.run_id:
+        return None
+    from diffusegae.tracking.runs import RunLogger  # here: importing MLflow takes seconds that a restart would wait for
+
+    return RunLogger(job.tracking_uri, job.run_id)
 
 
 def _wrap(module: nn.Module) -> nn.Module:
@@ -111,17 +115,17 @@ def _inputs(job: TrainingJob) -> StageInputs:
     )
 
 
-def _restore(state: TrainingState, job: TrainingJob) -> list[Position]:
-    """Continue from the furthest of the checkpoints that Ray and the launch know; return where its lanes go on."""
+@contextmanager
+def _latest_checkpoint(job: TrainingJob) -> Iterator[Path | None]:
+    """Give the furthest of the checkpoints that Ray and the launch know, None at the beginning of a run."""
     reported = ray.train.get_checkpoint()
     known = [_address(reported)] if reported is not None else []
     addresses = [*known, job.resume] if job.resume else known
     if not addresses:
-        return [Position()] * job.config.data.lanes
+        yield None
+        return
     with local_checkpoint(max(addresses, key=samples_of)) as folder:
-        meta = read_meta(folder)
-        state.restore(lambda name: read_tensors(folder, name), meta.samples_seen)
-    return list(meta.positions)
+        yield folder
 
 
 def checkpoint_name(samples_seen: int) -> str:
@@ -143,29 +147,41 @@ class _Loop:
     """One worker's run through the rest of a stage."""
 
     def __init__(
-        self, job: TrainingJob, state: TrainingState, run: RunLogger | None, positions: list[Position]
+        self, job: TrainingJob, state: TrainingState, source: WorkerFeed, positions: list[Position], started: float
     ) -> None:
-        self.job, self.state, self.run_logger, self.positions = job, state, run, positions
+        self.job, self.state, self.source, self.positions = job, state, source, positions
         self.stage: Stage = state.stage
         self.rank, self.world_size = state.rank, state.world_size
         self.averages = Averages()
-        self.started, self.started_at = time.monotonic(), state.samples_seen
-        self.resumed, self.resumed_at = self.started, self.started_at  # the end of the last report
-        self.sampler = self._new_sampler()
-        self.held_out = self._held_out_batch() if self.rank == 0 else None
+        self.started, self.started_at = started, state.samples_seen
+        self.resumed, self.resumed_at = time.monotonic(), self.started_at  # the end of the last report
         self.journal = self._open_journal()
         self.upload = threading.Semaphore()  # one at a time, so that a slow store holds training up, not the disk
         self.was_noticed = False
 
-    def run(self) -> None:
+    @cached_property
+    def run_logger(self) -> RunLog | None:
+        """Where the first worker writes metrics and pictures."""
+        return _open_run(self.job)
+
+    @cached_property
+    def held_out(self) -> Tensor | None:
+        """The fixed held-out samples by which every report is measured, None if too few are held out."""
+        return self.source.held_out()
+
+    def run(self, batches: Iterator[tuple[Batch, FeedBatch]]) -> None:
         """Train until the stage's samples are used up; the last step reports and checkpoints."""
         total, state = self.stage.config.num_samples, self.state
         if state.samples_seen >= total:
             return
-        for batch, source in self._batches():
+        for batch, source in batches:
             if self.journal is not None:
                 self.journal.add(state.samples_seen, source.columns[KEY].tolist(), source.num_members)
             self.averages.add(state.step(batch))
+            if state.samples_seen - self.started_at == self.stage.config.batch_size:
+                logger.info(
+                    "%s: trains, %.1f s after the worker started", self.stage.name, time.monotonic() - self.started
+                )
             for lane, position in source.positions.items():
                 self.positions[lane] = position
             if state.num_steps == STEPS_BEFORE_CHECK:
@@ -190,9 +206,6 @@ class _Loop:
         seen, batch = self.state.samples_seen, self.stage.config.batch_size
         return seen // every > (seen - batch) // every
 
-    def _new_sampler(self) -> Sampler:
-        return GroupSampler(self.stage.shared) if self.stage.shared else sample_rows
-
     def _open_journal(self) -> Journal | None:
         if not self.job.config.resources.journal:
             return None
@@ -200,58 +213,6 @@ class _Loop:
         if self.rank == 0:
             journal.drop_from(self.state.samples_seen)
         return journal
-
-    @property
-    def _payload(self) -> str:
-        """The column that batches are made of."""
-        if self.stage.column == LATENT:
-            return LATENT
-        return PIXELS if self.job.config.resources.decode == "cluster" else IMAGE
-
-    def _open(self, held_out: bool, seed: int, lanes: int) -> list[StoredWindows]:
-        config = self.job.config
-        reading = Reading(
-            payload=(self._payload, KEY) if config.resources.journal else (self._payload,),
-            labels=tuple(self.job.attributes.group_columns),
-            held_out=held_out,
-            image_size=config.model.image_size,
-            resources=config.resources.reader_resources,
-        )
-        return open_lanes(self.job.rows, reading, window_rows=config.data.window_rows, seed=seed, lanes=lanes)
-
-    def _batches(self) -> Iterator[tuple[Batch, FeedBatch]]:
-        feed = Feed(
-            self._open(False, self.job.config.seed, self.job.config.data.lanes),
-            self.sampler,
-            batch_size=self.stage.config.batch_size,
-            seed=self.job.config.seed,
-            rank=self.rank,
-            world_size=self.world_size,
-        )
-        return prefetch(((self._to_device(batch), batch) for batch in feed.batches(self.positions)), PREFETCH_BATCHES)
-
-    def _held_out_batch(self) -> Tensor | None:
-        """Return the fixed held-out samples by which every report is measured, None if too few are held out."""
-        samples = MONITOR_SAMPLES // (4 if self.stage.shared else 1)
-        lanes = self._open(True, MONITOR_SEED, 1)
-        try:
-            return self._to_device(next(Feed(lanes, self._new_sampler(), batch_size=samples, seed=0).batches()))
-        except EmptyFeedError as error:
-            logger.warning("%s: reports go without held-out figures: %s", self.stage.name, error)
-            return None
-
-    def _to_device(self, batch: FeedBatch) -> Tensor:
-        column, size = batch.columns[self._payload], self.job.config.model.image_size
-        if self._payload == LATENT:
-            values = torch.from_numpy(np.ascontiguousarray(column))
-        elif self._payload == PIXELS:
-            values = to_tensor(column.reshape(-1, size, size, 3))
-        else:
-            values = to_tensor(decode_batch(column.tolist(), size))
-        if self.state.device.type == "cuda":
-            values = values.pin_memory()
-        on_device = values.to(self.state.device, non_blocking=True)
-        return on_device.reshape(batch.num_samples, batch.num_members, *values.shape[1:])
 
     def _report(self, done: bool, is_noticed: bool) -> None:
         """Report to Ray Train on every worker, with a checkpoint and pictures from the first when they are due."""
@@ -305,8 +266,8 @@ class _Loop:
         left = (total - seen) * (now - self.started) / (seen - self.started_at)
         rate = (seen - self.resumed_at) / (now - self.resumed)
         values = {**self.averages.drain(), "samples_per_second": rate}
-        if isinstance(self.sampler, GroupSampler):
-            values["centres_without_partner"] = float(self.sampler.num_without_partner)
+        if isinstance(self.source.sampler, GroupSampler):
+            values["centres_without_partner"] = float(self.source.sampler.num_without_partner)
         if self.held_out is not None:
             values |= self.state.monitor(self.held_out)
         if self.stage.config.best_by not in ("", *values):

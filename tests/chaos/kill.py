@@ -40,7 +40,7 @@ SETTINGS = (
 )
 TENSORS = ("model", "ema", "optimizer-simple")
 RUN_SECONDS, KILLS_PER_RUN = 900.0, 4
-STARTS = "starts at sample"
+STARTS = " s after the worker started"  # the log line of the first step
 
 
 @dataclass

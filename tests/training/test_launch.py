@@ -6,8 +6,8 @@ import pytest
 
 from diffusegae.config.load import ConfigError
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.training.job import TrainingJob
 from diffusegae.training.launch import LaunchError, StageDone, launch_stage, read_done, stage_fingerprint
-from diffusegae.training.worker import TrainingJob
 from tests.tiny import smoke_config, tiny_schema
 
 

@@ -9,7 +9,7 @@ import torch
 from diffusegae.config.training import PretrainConfig
 from diffusegae.data.order import Lane
 from diffusegae.models.gae import GroupAutoEncoder
-from diffusegae.training.stages import Stage, StageInputs
+from diffusegae.training.stages import Stage, StageInputs, column_of, shared_of
 from diffusegae.training.step import Averages, TrainingError, TrainingState, generator_at, learning_rate_at
 from diffusegae.training.table import STAGES
 from tests.tiny import random_images, smoke_config, tiny_schema
@@ -19,8 +19,8 @@ SCHEMA = tiny_schema(8, 8, 8)
 
 
 def batch_for(stage: Stage, samples: int = 8, seed: int = 0) -> torch.Tensor:
-    members = 1 if stage.shared is None else 4
-    if stage.column == "image":
+    members = 1 if shared_of(stage.config) is None else 4
+    if column_of(stage.name) == "image":
         return random_images(samples * members, 32, seed).unflatten(0, (samples, members))
     return torch.randn(samples, members, 32, generator=torch.Generator().manual_seed(seed))
 

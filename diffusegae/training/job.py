@@ -1,0 +1,24 @@
+"""What a training worker is told, as plain data."""
+
+from diffusegae.config.base import Config
+from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.schema import AttributeSchema
+from diffusegae.training.stages import StageName
+
+
+class TrainingJob(Config):
+    """All that a worker is told, as JSON: what to train, on which rows, from which weights, kept and tracked where.
+
+    `folder` is the stage's; `resume` is its furthest whole checkpoint when it was launched, empty if there is none.
+    """
+
+    stage: StageName
+    config: PipelineConfig
+    attributes: AttributeSchema
+    rows: str
+    folder: str = ""
+    resume: str = ""
+    weights: str = ""
+    statistics: str = ""
+    tracking_uri: str = ""
+    run_id: str = ""

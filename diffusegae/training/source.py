@@ -1,0 +1,84 @@
+"""A training worker's source of batches: its share of the stage's feed, on its device, and the held-out samples."""
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusegae.checkpoint import Position
+from diffusegae.data.feed import EmptyFeedError, Feed, FeedBatch, GroupSampler, Sampler, prefetch, sample_rows
+from diffusegae.data.pipeline import Reading, StoredWindows, open_lanes
+from diffusegae.data.records import IMAGE, KEY, LATENT, PIXELS
+from diffusegae.images import decode_batch, to_tensor
+from diffusegae.training.job import TrainingJob
+from diffusegae.training.stages import Batch, column_of, shared_of
+
+logger = logging.getLogger(__name__)
+
+MONITOR_SAMPLES, MONITOR_SEED = 128, 0
+PREFETCH_BATCHES = 2
+
+
+class WorkerFeed:
+    """Reads what a stage trains on; `rank` and `world_size` say which share of every batch is this worker's."""
+
+    def __init__(self, job: TrainingJob, device: torch.device, rank: int, world_size: int) -> None:
+        self.job, self.device, self.rank, self.world_size = job, device, rank, world_size
+        config = job.config
+        self.stage = getattr(config, job.stage)
+        self.shared = shared_of(self.stage)
+        self.sampler = self._new_sampler()
+        self.payload: str = column_of(job.stage)
+        if self.payload == IMAGE and config.resources.decode == "cluster":
+            self.payload = PIXELS
+
+    def start(self, positions: Sequence[Position]) -> Iterator[tuple[Batch, FeedBatch]]:
+        """Begin to read in the background and return the batches from the lanes' positions on."""
+        feed = Feed(
+            self._open(False, self.job.config.seed, self.job.config.data.lanes),
+            self.sampler,
+            batch_size=self.stage.batch_size,
+            seed=self.job.config.seed,
+            rank=self.rank,
+            world_size=self.world_size,
+        )
+        return prefetch(((self._to_device(batch), batch) for batch in feed.batches(positions)), PREFETCH_BATCHES)
+
+    def held_out(self) -> Tensor | None:
+        """Return fixed held-out samples, None if too few rows are held out."""
+        samples = MONITOR_SAMPLES // (4 if self.shared else 1)
+        lanes = self._open(True, MONITOR_SEED, 1)
+        try:
+            return self._to_device(next(Feed(lanes, self._new_sampler(), batch_size=samples, seed=0).batches()))
+        except EmptyFeedError as error:
+            logger.warning("%s: reports go without held-out figures: %s", self.job.stage, error)
+            return None
+
+    def _new_sampler(self) -> Sampler:
+        return GroupSampler(self.shared) if self.shared else sample_rows
+
+    def _open(self, held_out: bool, seed: int, lanes: int) -> list[StoredWindows]:
+        config = self.job.config
+        reading = Reading(
+            payload=(self.payload, KEY) if config.resources.journal else (self.payload,),
+            labels=tuple(self.job.attributes.group_columns),
+            held_out=held_out,
+            image_size=config.model.image_size,
+            resources=config.resources.reader_resources,
+        )
+        return open_lanes(self.job.rows, reading, window_rows=config.data.window_rows, seed=seed, lanes=lanes)
+
+    def _to_device(self, batch: FeedBatch) -> Tensor:
+        column, size = batch.columns[self.payload], self.job.config.model.image_size
+        if self.payload == LATENT:
+            values = torch.from_numpy(np.ascontiguousarray(column))
+        elif self.payload == PIXELS:
+            values = to_tensor(column.reshape(-1, size, size, 3))
+        else:
+            values = to_tensor(decode_batch(column.tolist(), size))
+        if self.device.type == "cuda":
+            values = values.pin_memory()
+        on_device = values.to(self.device, non_blocking=True)
+        return on_device.reshape(batch.num_samples, batch.num_members, *values.shape[1:])

@@ -1,0 +1,1 @@
+"""Sweeps over the GAE's settings on stored latents, by Ray Tune and Optuna."""
