@@ -15,17 +15,20 @@ from diffusegae.config.load import load_config
 from diffusegae.config.pipeline import PipelineConfig
 
 PRESETS = Path(__file__).parent / "configs"
+JOB_ENVIRONMENT = {
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 LOCAL_ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # every listener on loopback
-    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_niceness": "0",  # Ray's default of 15 starves its workers beside anything else that runs
     "GOMP_SPINCOUNT": "100000",  # threads that wait for each other spin briefly, then sleep
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
 }
 DATA_CPUS = 2  # logical CPUs beside the trainer's, so that Ray Data's tasks can run
@@ -52,7 +55,7 @@ def config_of(arguments: argparse.Namespace) -> PipelineConfig:
 def connect(address: str) -> None:
     """Connect to a cluster, or start Ray on this machine, reachable from this machine only."""
     is_local = not (address or "RAY_ADDRESS" in os.environ or "RAY_JOB_ID" in os.environ)
-    for name, value in LOCAL_ENVIRONMENT.items() if is_local else ():
+    for name, value in {**JOB_ENVIRONMENT, **(LOCAL_ENVIRONMENT if is_local else {})}.items():
         os.environ.setdefault(name, value)
     import ray
 

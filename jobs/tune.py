@@ -19,7 +19,6 @@ def main() -> None:
     config = config_of(arguments)
     connect(arguments.address)
     from diffusegae.pipeline import Pipeline
-    from diffusegae.tracking.runs import open_stage_run
     from diffusegae.tuning.confirm import confirm
     from diffusegae.tuning.job import SweepJob
     from diffusegae.tuning.sweep import run_sweep
@@ -32,7 +31,7 @@ def main() -> None:
         latents=pipeline.layout.latents,
         folder=pipeline.layout.tuning,
         tracking_uri=pipeline.tracking,
-        parent_run_id=open_stage_run(pipeline.tracking, config, pipeline.run_id, "tune"),
+        pipeline_run_id=pipeline.run_id,
     )
     print(confirm(job) if arguments.confirm else run_sweep(job, arguments.resume))
 

@@ -6,6 +6,7 @@ Each node is a `ray start --block` of its own; killing one kills all of its proc
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -23,6 +24,7 @@ import psutil
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS, JOB_SECONDS = 90.0, 900.0
+_OWN_PORTS = ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", "metrics-export")
 _BIN = Path(sys.executable).parent
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -130,15 +132,19 @@ class NodeCluster:
 
     def submit(self, command: str, log: Path, *options: str) -> subprocess.Popen[bytes]:
         """Run `ray job submit` of a shell command in the background, with the repository as working directory."""
-        arguments = [_BIN / "ray", "job", "submit", "--address", self.dashboard, "--working-dir", ".", *options, "--"]
+        self._wait(self._takes_jobs, "the head's job agent")
+        return self._submit(shlex.split(command), log, "--working-dir", ".", *options)
+
+    def _submit(self, command: list[str], log: Path, *options: str) -> subprocess.Popen[bytes]:
+        arguments = [_BIN / "ray", "job", "submit", "--address", self.dashboard, *options, "--", *command]
         with log.open("wb") as output:
             return subprocess.Popen(
-                [*map(str, arguments), *command.split()],
-                cwd=ROOT,
-                env=self.variables,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                list(map(str, arguments)), cwd=ROOT, env=self.variables, stdout=output, stderr=subprocess.STDOUT
             )
+
+    def _takes_jobs(self) -> bool:
+        """Tell whether the head, which answers before its agent is up, runs a job."""
+        return self._submit(["true"], self.folder / "probe.log").wait(timeout=START_SECONDS) == 0
 
     def run(self, command: str, log: Path, code: int = 0) -> str:
         """Submit a job, wait for its end, check its exit code and return its log."""
@@ -153,6 +159,7 @@ class NodeCluster:
         command = [
             *(str(_BIN / "ray"), "start", "--block", "--disable-usage-stats", f"--node-ip-address={address}"),
             *(f"--num-cpus={cpus:g}", f"--resources={json.dumps(dict(resources))}", "--object-store-memory=200000000"),
+            *(f"--{name}-port={_free_port(address)}" for name in _OWN_PORTS),
             *arguments,
         ]
         if "--head" in arguments:

@@ -18,14 +18,20 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("diffusegae.models", "diffusegae.diffusion", "diffusegae.data"),
     ("diffusegae.editing", "diffusegae.metrics", "diffusegae.tracking"),
     ("diffusegae.data.pipeline", "diffusegae.data.ingest", "diffusegae.training"),
+    ("diffusegae.tuning",),
     ("diffusegae.pipeline",),
     ("jobs", "serve"),
 )
 VENDORS: dict[str, tuple[str, ...]] = {
     "ray.data": ("diffusegae.data.pipeline",),
     "ray.train": ("diffusegae.training.worker", "diffusegae.training.launch"),
+    "ray.tune": ("diffusegae.tuning",),
+    "optuna": ("diffusegae.tuning",),
     "ray.serve": ("serve", "jobs.serve"),
-    "ray": ("diffusegae.data.pipeline", "diffusegae.training.worker", "diffusegae.training.launch", "jobs", "serve"),
+    "ray": (
+        "diffusegae.data.pipeline", "diffusegae.training.worker", "diffusegae.training.launch", "diffusegae.tuning",
+        "jobs", "serve",
+    ),  # fmt: skip
     "fastapi": ("serve",),
     "starlette": ("serve",),
     "mlflow": ("diffusegae.tracking",),

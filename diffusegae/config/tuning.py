@@ -22,8 +22,8 @@ class Dimension(Config):
     """What one setting may become in a sweep."""
 
     kind: Literal["loguniform", "uniform", "choice", "fixed"] = Field(
-        description="How values are drawn: from a range, evenly in the logarithm or in the value, from a list, or not at"
-        " all (fixed: the setting stays as the config has it)."
+        description="How values are drawn: from a range, evenly in the logarithm or in the value; from a list; or not"
+        " at all, so that the setting stays as the config has it (fixed)."
     )
     low: float | None = Field(None, description="Least value of a range.")
     high: float | None = Field(None, description="Largest value of a range.")

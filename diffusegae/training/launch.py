@@ -54,7 +54,7 @@ class StageDone(BaseModel):
 def stage_fingerprint(config: PipelineConfig, stage: StageName, before: str) -> str:
     """Return a hash of all that decides a stage's result: data, networks, seed, its own settings, what came before.
 
-    Stage 1 trains encoder and UNet on single images, so neither the GAE's settings nor the partition of z_dis decide it.
+    Stage 1 trains encoder and UNet on single images: neither the GAE's settings nor the partition of z_dis decide it.
     """
     data, model = config.data.model_dump(mode="json"), config.model.model_dump(mode="json")
     if stage == "pretrain":

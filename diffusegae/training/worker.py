@@ -6,6 +6,7 @@ environment nor globals.
 
 import logging
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -58,8 +59,7 @@ class RunLog(Protocol):
 def train(payload: dict[str, Any]) -> None:
     """Train one stage to its end; Ray Train calls it on every worker."""
     started = time.monotonic()
-    for chatty in ("ray.train", "ray.data"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    _be_quiet()
     job = TrainingJob.model_validate(payload)
     torch.set_num_threads(max(1, int(job.config.resources.cpus_per_worker)))
     with _latest_checkpoint(job) as folder:
@@ -77,6 +77,13 @@ def train(payload: dict[str, Any]) -> None:
         "%s: %s parameters, %d workers, starts at sample %d", name, counts, state.world_size, state.samples_seen
     )
     _Loop(job, state, source, positions, started).run(batches)
+
+
+def _be_quiet() -> None:
+    """Leave this job's own lines in its log: Ray Train tells every report twice, and names one logger by its file."""
+    chatty = ["ray.train", "ray.data", sys.modules["ray.train.v2._internal.execution.context"].__file__ or ""]
+    for name in chatty:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _build_state(job: TrainingJob, source: WorkerFeed) -> TrainingState:

@@ -5,8 +5,10 @@ This is the only part of tuning that sees held-out rows. A run that was finished
 
 import json
 import logging
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from diffusegae.tuning.ledger import Report
 from diffusegae.tuning.rows import Split, read_test_split
 from diffusegae.tuning.score import ERROR, LEAK, OWN, SCORE
 from diffusegae.tuning.space import schema_at
+from diffusegae.tuning.sweep import open_run
 from diffusegae.tuning.trial import Trial, run_trial
 
 logger = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ def confirm(job: SweepJob) -> str:
     Raises:
         SweepError: there is no winner yet.
     """
+    job = open_run(job)
     candidates = plan_candidates(job)
     measured = {candidate.name: _read(job, candidate) for candidate in candidates}
     waiting = [candidate for candidate in candidates if measured[candidate.name] is None]
@@ -119,7 +123,7 @@ def _train(job: SweepJob, waiting: Sequence[Candidate], split: Split) -> dict[st
     asked, held = job.config.tune, ray.put(split)
     remote = ray.remote(num_cpus=asked.cpus_per_trial, num_gpus=asked.gpus_per_trial)(train_candidate)
     remote = remote.options(max_retries=asked.max_failures)
-    left, running = list(waiting), {}
+    left, running = list(waiting), dict[Any, Candidate]()
     measured: dict[str, dict[str, float]] = {}
     while left or running:
         while left and len(running) < asked.concurrent:
@@ -149,9 +153,12 @@ def train_candidate(payload: dict[str, Any], config: dict[str, Any], name: str, 
 
 
 def _track(job: SweepJob, figures: Mapping[str, Sequence[Mapping[str, float]]], table: str) -> None:
-    run = RunLogger(job.tracking_uri, job.parent_run_id)
+    run = RunLogger(job.tracking_uri, job.run_id)
     for who, runs in figures.items():
         for seed, metrics in enumerate(runs, start=job.config.seed):
             run.log_metrics({f"confirm/{who}/{name}": value for name, value in metrics.items()}, seed)
-    run.log_text(table, "tune/confirm.md")
-    finish_run(job.tracking_uri, job.parent_run_id, "FINISHED")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "confirm.md")
+        path.write_text(table)
+        run.log_file(path, "tune")
+    finish_run(job.tracking_uri, job.run_id, "FINISHED")

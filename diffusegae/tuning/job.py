@@ -11,14 +11,18 @@ class SweepError(RuntimeError):
 
 
 class SweepJob(Config):
-    """A sweep on the latents of one pipeline; plain data, so that every trial can be handed it."""
+    """A sweep on the latents of one pipeline; plain data, so that every trial can be handed it.
+
+    `run_id` is the sweep's own MLflow run, below the pipeline's; it is known once the sweep has its folder.
+    """
 
     config: PipelineConfig
     attributes: AttributeSchema
     latents: str
     folder: str
     tracking_uri: str
-    parent_run_id: str
+    pipeline_run_id: str
+    run_id: str = ""
 
     @property
     def plan(self) -> str:

@@ -1,8 +1,9 @@
-"""The parallel-coordinates picture of a sweep: one line per trial across its settings, its leak, its error, its score."""
+"""The parallel-coordinates picture of a sweep: one line per trial across its settings, leak, error and score."""
 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -68,7 +69,7 @@ def _prominence(result: TrialResult, winner: TrialResult) -> tuple[int, float]:
 def _draw_line(
     axes: Axes, places: Sequence[float], result: TrialResult, winner: TrialResult, colour: ScalarMappable
 ) -> None:
-    style: dict[str, object] = {"color": colour.to_rgba(result.score), "lw": 1.6, "alpha": 0.9}
+    style: dict[str, Any] = {"color": colour.to_rgba(np.array(result.score)), "lw": 1.6, "alpha": 0.9}
     if not result.is_whole:
         style = {"color": "#9a9a9a", "lw": 0.9, "alpha": 0.7, "label": "stopped early"}
     if result.number == 0:

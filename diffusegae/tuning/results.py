@@ -1,4 +1,4 @@
-"""What a sweep found: its trials as a table, those that no other beats in both leak and error, and the winner's config."""
+"""What a sweep found: a table of its trials, those that none beats in leak and error at once, the winner's config."""
 
 import csv
 import io
@@ -75,7 +75,7 @@ def pareto_front(results: Sequence[TrialResult]) -> list[TrialResult]:
 
 
 def winner_config(config: PipelineConfig, winner: TrialResult) -> PipelineConfig:
-    """Return the config with the winner's settings, under a name of its own, on the same images, stage 1 and latents."""
+    """Return the config with the winner's settings and a name of its own, on the same images, stage 1 and latents."""
     drawn = config_at(config, dimensions_of(config), winner.record.point)
     return drawn.model_copy(update={"name": config.name + WINNER_SUFFIX, "base": config.base or config.name})
 

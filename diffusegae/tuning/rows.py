@@ -68,7 +68,8 @@ class Split:
     @property
     def spread(self) -> Float[np.ndarray, " z_sem"]:
         """Standard deviation per dimension."""
-        return np.sqrt(self.covariance.diagonal())
+        spread: np.ndarray = np.sqrt(self.covariance.diagonal())
+        return spread
 
 
 def read_validation_split(uri: str, schema: AttributeSchema, tune: TuneConfig) -> Split:

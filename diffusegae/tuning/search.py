@@ -85,7 +85,7 @@ def train_trial(told: dict[str, Any], payload: dict[str, Any], split: Split) -> 
         tune.report({SCORE: report.score, REPORT: report.number, "content": report.model_dump(mode="json")})
 
 
-class LedgerSearch(OptunaSearch):  # type: ignore[misc]
+class LedgerSearch(OptunaSearch):
     """Optuna's TPE over what the ledger holds; the first trial of all is the config itself."""
 
     def __init__(self, job: SweepJob, ledger: Ledger, watch: Watch) -> None:
@@ -121,7 +121,7 @@ class LedgerSearch(OptunaSearch):  # type: ignore[misc]
         return {NUMBER: number, POINT: point, REPORTED: self.watch.begin(number, point)}
 
 
-class LedgerAsha(ASHAScheduler):  # type: ignore[misc]
+class LedgerAsha(ASHAScheduler):
     """ASHA that knows the reports made before a restart, and lets trial 0, the config itself, run to its end."""
 
     def __init__(self, asked: TuneConfig, records: Sequence[TrialRecord]) -> None:
@@ -137,30 +137,24 @@ class LedgerAsha(ASHAScheduler):  # type: ignore[misc]
         self._known = {record.number: record for record in records}
         for record in records:
             if record.is_finished:
-                self._replay(SimpleNamespace(trial_id=f"finished-{record.number}"), record)
+                self._add(None, SimpleNamespace(trial_id=f"finished-{record.number}"), record)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Take up a trial with the reports it made before it was cut off."""
-        super().on_trial_add(tune_controller, trial)
-        known = self._known.get(trial.config[NUMBER])
-        if known:
-            self._tell(trial, known)
+        self._add(tune_controller, trial, self._known.get(trial.config[NUMBER]))
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return whether a trial goes on."""
         decision: str = super().on_trial_result(tune_controller, trial, result)
         return self.CONTINUE if trial.config[NUMBER] == 0 else decision
 
-    def _replay(self, trial: Any, record: TrialRecord) -> None:
-        super().on_trial_add(None, trial)
-        self._tell(trial, record)
-
-    def _tell(self, trial: Any, record: TrialRecord) -> None:
-        for report in record.reports:
-            super().on_trial_result(None, trial, {REPORT: report.number, SCORE: report.score})
+    def _add(self, tune_controller: Any, trial: Any, record: TrialRecord | None) -> None:
+        super().on_trial_add(tune_controller, trial)
+        for report in record.reports if record else ():
+            super().on_trial_result(tune_controller, trial, {REPORT: report.number, SCORE: report.score})
 
 
-class Recorder(tune.Callback):  # type: ignore[misc]
+class Recorder(tune.Callback):
     """Hands what Ray Tune hears of trials to the watch."""
 
     def __init__(self, watch: Watch, asked: TuneConfig) -> None:

@@ -128,15 +128,21 @@ def value_at(config: PipelineConfig, key: str) -> JsonValue:
 def _distribution(dimension: Dimension) -> BaseDistribution:
     if dimension.kind == "choice":
         return CategoricalDistribution([json.dumps(value) for value in dimension.values])
-    assert dimension.low is not None and dimension.high is not None
-    return FloatDistribution(dimension.low, dimension.high, log=dimension.kind == "loguniform")
+    low, high = _range(dimension)
+    return FloatDistribution(low, high, log=dimension.kind == "loguniform")
 
 
 def _holds(dimension: Dimension, value: Any) -> bool:
     if dimension.kind == "choice":
         return value in dimension.values
-    assert dimension.low is not None and dimension.high is not None
-    return isinstance(value, int | float) and dimension.low <= value <= dimension.high
+    low, high = _range(dimension)
+    return isinstance(value, int | float) and low <= value <= high
+
+
+def _range(dimension: Dimension) -> tuple[float, float]:
+    assert dimension.low is not None
+    assert dimension.high is not None
+    return dimension.low, dimension.high
 
 
 def _choice_of(dimension: Dimension, value: Any) -> JsonValue:

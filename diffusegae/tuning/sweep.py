@@ -8,11 +8,13 @@ import hashlib
 import json
 import logging
 import tempfile
+import uuid
 from pathlib import Path
 
 from diffusegae import storage
+from diffusegae.config.base import Config
 from diffusegae.data.latents import read_latent_manifest
-from diffusegae.tracking.runs import RunLogger, finish_run
+from diffusegae.tracking.runs import RunLogger, finish_run, open_stage_run
 from diffusegae.training.launch import stage_fingerprint
 from diffusegae.tuning.job import SweepError, SweepJob
 from diffusegae.tuning.ledger import Ledger
@@ -38,15 +40,32 @@ def run_sweep(job: SweepJob, resume: bool) -> str:
     check_space(job.config, dimensions_of(job.config))
     ledger = Ledger(job.trials)
     _claim(job, ledger, resume)
+    job = open_run(job)
     search(job, read_validation_split(job.latents, job.attributes, job.config.tune), ledger)
     summary = _write(job, ledger)
-    finish_run(job.tracking_uri, job.parent_run_id, "FINISHED")
+    finish_run(job.tracking_uri, job.run_id, "FINISHED")
     return summary
 
 
-def has_sweep(folder: str) -> bool:
-    """Tell whether a sweep was begun in a folder."""
-    return storage.exists(storage.join(folder, "plan.json"))
+class Plan(Config):
+    """Which sweep a folder holds; `name` tells it from an earlier one of the same pipeline, for MLflow."""
+
+    name: str
+    fingerprint: str
+
+
+def open_run(job: SweepJob) -> SweepJob:
+    """Return the job with the MLflow run of the sweep that its folder holds, set to RUNNING.
+
+    Raises:
+        SweepError: the folder holds none, or that of another config.
+    """
+    plan = _read_plan(job)
+    if plan is None:
+        raise SweepError(f"there is no sweep in {job.folder}; run jobs/tune.py without --confirm first")
+    return job.model_copy(
+        update={"run_id": open_stage_run(job.tracking_uri, job.config, job.pipeline_run_id, plan.name)}
+    )
 
 
 def plan_fingerprint(job: SweepJob) -> str:
@@ -57,20 +76,29 @@ def plan_fingerprint(job: SweepJob) -> str:
 
 
 def _claim(job: SweepJob, ledger: Ledger, resume: bool) -> None:
-    fingerprint = plan_fingerprint(job)
-    if not has_sweep(job.folder):
-        storage.write_bytes(job.plan, json.dumps({"fingerprint": fingerprint}).encode())
+    if _read_plan(job) is None:
+        plan = Plan(name=f"tune-{uuid.uuid4().hex[:8]}", fingerprint=plan_fingerprint(job))
+        storage.write_bytes(job.plan, plan.model_dump_json().encode())
         return
-    finished = sum(record.is_finished for record in ledger.records)
-    there = f"{job.folder} holds a sweep with {finished} of its trials finished"
+    finished = f"{sum(record.is_finished for record in ledger.records)} of {job.config.tune.num_trials} trials finished"
     if not resume:
-        raise SweepError(f"{there}; --resume goes on with it, or delete the folder to begin anew")
-    if json.loads(storage.read_bytes(job.plan))["fingerprint"] != fingerprint:
         raise SweepError(
-            f"{there}, but of another config, so it can't be resumed with this one; give the same --config, --set and"
-            " --trials as at first, or delete the folder to begin anew"
+            f"{job.folder} holds a sweep with {finished}; --resume goes on with it, or delete the folder to begin anew"
         )
-    logger.info("resuming: %d of %d trials finished", finished, job.config.tune.num_trials)
+    logger.info("resuming: %s", finished)
+
+
+def _read_plan(job: SweepJob) -> Plan | None:
+    """Return the plan of the sweep in the folder, None without one; SweepError if it is another config's."""
+    if not storage.exists(job.plan):
+        return None
+    plan = Plan.model_validate_json(storage.read_bytes(job.plan))
+    if plan.fingerprint != plan_fingerprint(job):
+        raise SweepError(
+            f"{job.folder} holds a sweep of another config; give the same --config, --set and --trials as at first, or"
+            " delete the folder to begin anew"
+        )
+    return plan
 
 
 def _write(job: SweepJob, ledger: Ledger) -> str:
@@ -83,7 +111,7 @@ def _write(job: SweepJob, ledger: Ledger) -> str:
         (output / "parallel.png").write_bytes(draw_sweep(results, dimensions_of(config)))
         (output / "winner.yaml").write_text(write_winner(config, results))
         storage.upload_directory(output, job.folder)
-        run = RunLogger(job.tracking_uri, job.parent_run_id)
+        run = RunLogger(job.tracking_uri, job.run_id)
         run.log_metrics({f"tune/{name}": value for name, value in winner.figures.items()}, 0)
         run.log_directory(output, "tune")
     own = next((result.score for result in results if result.number == 0 and result.is_whole), None)

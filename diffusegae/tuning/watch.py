@@ -31,7 +31,7 @@ class Watch:
         drawn = config_at(config, dimensions, point)
         settings = {key: value_at(drawn, key) for key in dimensions}
         logger.info("trial %d starts%s: %s", number, " again" if record.reports else "", settings)
-        run_id = open_trial_run(self.job.tracking_uri, config, self.job.parent_run_id, number, settings)
+        run_id = open_trial_run(self.job.tracking_uri, config, self.job.run_id, number, settings)
         self._runs[number] = RunLogger(self.job.tracking_uri, run_id)
         return len(record.reports)
 

@@ -67,6 +67,18 @@ def test_training_takes_no_more_gpus_than_there_can_be(monkeypatch: pytest.Monke
     assert config.resources.cpus_per_worker < cpus, "reading needs a CPU beside the worker"
 
 
+def test_as_many_trials_run_as_there_are_gpus_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = get("RayJob", "tune")
+    command = command_of(job)
+    _, config = started(command, monkeypatch)
+    (group,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+    per_node = int(limits["nvidia.com/gpu"]) / config.tune.gpus_per_trial
+    assert config.tune.concurrent == per_node * group["maxReplicas"]
+    assert per_node * config.tune.cpus_per_trial <= float(limits["cpu"])
+    assert "--resume" in command, "a retry would refuse the sweep that is there"
+
+
 def test_a_misspelt_option_or_setting_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     command = command_of(get("RayJob", "train"))
     with pytest.raises(SystemExit):
