@@ -90,7 +90,8 @@ class NodeCluster:
     def variables(self) -> dict[str, str]:
         """The environment of the cluster's processes."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        return {**clean, **_QUIET, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, **self.environment}
+        own = {"PATH": f"{_BIN}:{os.environ['PATH']}", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
+        return {**clean, **_QUIET, **own, **self.environment}
 
     @property
     def dashboard(self) -> str:

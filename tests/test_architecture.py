@@ -29,9 +29,13 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "optuna": ("diffusegae.tuning",),
     "ray.serve": ("serve", "jobs.serve"),
     "ray": (
-        "diffusegae.data.pipeline", "diffusegae.training.worker", "diffusegae.training.launch", "diffusegae.tuning",
-        "jobs", "serve",
-    ),  # fmt: skip
+        "diffusegae.data.pipeline",
+        "diffusegae.training.worker",
+        "diffusegae.training.launch",
+        "diffusegae.tuning",
+        "jobs",
+        "serve",
+    ),
     "fastapi": ("serve",),
     "starlette": ("serve",),
     "mlflow": ("diffusegae.tracking",),

@@ -91,11 +91,11 @@ class TuneConfig(Config):
 
     num_trials: int = Field(12, gt=0, description="Trials in all, the config itself among them.")
     length: float = Field(
-        0.25, gt=0, le=1, description="Share of refine.num_samples that a trial trains on if it is not stopped early."
+        0.15, gt=0, le=1, description="Share of refine.num_samples that a trial trains on if it is not stopped early."
     )
     num_reports: int = Field(4, gt=0, description="How often a trial is scored, at even distances, the end included.")
     grace_reports: int = Field(1, gt=0, description="ASHA: reports before a trial can be stopped.")
-    reduction_factor: float = Field(3, gt=1, description="ASHA: one in so many trials passes a rung.")
+    reduction_factor: float = Field(2, gt=1, description="ASHA: one in so many trials passes a rung.")
     concurrent: int = Field(2, gt=0, description="Trials side by side at most; fewer if resources are taken.")
     cpus_per_trial: float = Field(1, gt=0, description="CPUs of each trial; also its torch threads.")
     gpus_per_trial: float = Field(0, ge=0, description="GPUs of each trial, 0.25 puts four on one; 0 uses the CPU.")

@@ -18,7 +18,7 @@ from diffusegae.config.tuning import Dimension
 from diffusegae.tuning.results import TrialResult, short_key, shown, winner_of
 from diffusegae.tuning.score import ERROR, LEAK, SCORE
 
-INK, GRID = "#222222", "#c8c8c8"
+INK, GRID, WINNER = "#222222", "#c8c8c8", "#d1304b"
 MAX_TICKS = 5
 
 
@@ -43,8 +43,8 @@ def draw_sweep(results: Sequence[TrialResult], dimensions: Mapping[str, Dimensio
     for number, result in sorted(enumerate(results), key=lambda entry: _prominence(entry[1], winner)):
         _draw_line(axes, [scale.places[number] for scale in scales], result, winner, colour)
     _draw_axes(axes, scales)
-    figure.colorbar(colour, ax=axes, label="score (of trials that ran to their end)", pad=0.01, fraction=0.025)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4, frameon=False)
+    figure.colorbar(colour, ax=axes, label="score", pad=0.01, fraction=0.025)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4, frameon=False)
     stopped = sum(result.record.status == "stopped" for result in results)
     axes.set_title(
         f"{len(results)} trials, {stopped} stopped early; trial {winner.number} wins with {winner.score:.4f}",
@@ -56,9 +56,9 @@ def draw_sweep(results: Sequence[TrialResult], dimensions: Mapping[str, Dimensio
 
 
 def _colour(results: Sequence[TrialResult]) -> ScalarMappable:
-    scores = [result.score for result in results if result.is_whole]
+    scores = [result.score for result in results]
     low, high = min(scores), max(scores)
-    return ScalarMappable(Normalize(low, high if high > low else low + 1e-6), colormaps["viridis_r"])
+    return ScalarMappable(Normalize(low, high if high > low else low + 1e-6), colormaps["viridis"].reversed())
 
 
 def _prominence(result: TrialResult, winner: TrialResult) -> tuple[int, float]:
@@ -69,15 +69,14 @@ def _prominence(result: TrialResult, winner: TrialResult) -> tuple[int, float]:
 def _draw_line(
     axes: Axes, places: Sequence[float], result: TrialResult, winner: TrialResult, colour: ScalarMappable
 ) -> None:
-    style: dict[str, Any] = {"color": colour.to_rgba(np.array(result.score)), "lw": 1.6, "alpha": 0.9}
+    style: dict[str, Any] = {"color": colour.to_rgba(np.array(result.score)), "lw": 2.2, "label": "ran to its end"}
     if not result.is_whole:
-        style = {"color": "#9a9a9a", "lw": 0.9, "alpha": 0.7, "label": "stopped early"}
+        style |= {"lw": 0.9, "alpha": 0.8, "label": "stopped early"}
     if result.number == 0:
-        style |= {"color": INK, "lw": 2.2, "ls": (0, (4, 2)), "alpha": 1, "label": "the config itself (trial 0)"}
+        style |= {"color": INK, "lw": 2.4, "ls": (0, (4, 2)), "label": "the config itself (trial 0)"}
     if result is winner:
-        style |= {"color": "#d1495b", "lw": 3.4, "alpha": 1, "label": f"winner (trial {result.number})"}
-    known = axes.get_legend_handles_labels()[1]
-    if style.get("label") in known:
+        style |= {"color": WINNER, "lw": 3.6, "label": f"winner (trial {result.number})"}
+    if style["label"] in axes.get_legend_handles_labels()[1]:
         style.pop("label")
     axes.plot(range(len(places)), places, marker="o", ms=4, **style)
 
@@ -89,7 +88,7 @@ def _draw_axes(axes: Axes, scales: Sequence[Scale]) -> None:
             axes.plot([place - 0.03, place], [height, height], color=INK, lw=0.8)
             axes.annotate(
                 label, (place, height), (-5, 0), textcoords="offset points", ha="right", va="center", fontsize=8,
-                color=INK, bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.75}, zorder=5,
+                color=INK, bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.85}, zorder=5,
             )  # fmt: skip
         axes.text(place, 1.05, scale.title, ha="center", va="bottom", fontsize=9, color=INK, weight="bold")
     axes.set_xlim(-0.7, len(scales) - 0.7)

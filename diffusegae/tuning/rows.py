@@ -17,7 +17,7 @@ from diffusegae.data.order import generator_for
 from diffusegae.data.records import HELD_OUT, LATENT
 from diffusegae.schema import AttributeSchema
 
-Rows = Int[np.ndarray, " rows"]
+Rows = Int[np.ndarray, "_"]
 SPLIT, TEST, PROBES = 0, 1, 2  # which question a generator answers
 
 

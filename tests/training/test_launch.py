@@ -8,6 +8,7 @@ from diffusegae.config.load import ConfigError
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.training.job import TrainingJob
 from diffusegae.training.launch import LaunchError, StageDone, launch_stage, read_done, stage_fingerprint
+from diffusegae.training.stages import StageName
 from tests.tiny import smoke_config, tiny_schema
 
 
@@ -54,3 +55,15 @@ def test_a_fingerprint_follows_what_decides_the_result_and_nothing_else() -> Non
         fingerprint(before="another"),
     ]
     assert len({base, *changed}) == 6
+
+
+def test_stage_1_does_not_depend_on_the_gae_or_the_partition_of_z_dis_but_stage_2_does() -> None:
+    def fingerprint(stage: StageName, *overrides: str) -> str:
+        return stage_fingerprint(smoke_config(*overrides), stage, "")
+
+    other_gae = ("model.gae.widths=[64]", "model.gae.num_bottlenecks=1", "model.gae.norm=layer")
+    narrower = ("model.z_dis_width=20", "data.attributes.pose.width=4")
+    for overrides in (other_gae, narrower):
+        assert fingerprint("pretrain", *overrides) == fingerprint("pretrain")
+        assert fingerprint("refine", *overrides) != fingerprint("refine")
+    assert fingerprint("pretrain", "data.attributes.pose.column=angle") != fingerprint("pretrain")

@@ -172,3 +172,21 @@ def test_averages_name_a_loss_that_is_not_a_number() -> None:
     averages.add({"simple": torch.tensor(float("nan"))})
     with pytest.raises(TrainingError, match="'simple' is nan; lower the stage's learning_rate"):
         averages.drain()
+
+
+def test_stage_2_draws_a_gae_of_its_own_and_takes_the_rest_from_stage_1() -> None:
+    """Stage 1 may have had another GAE, and one of the same form starts as it would there."""
+
+    def weights(stage: str, *overrides: str, before: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
+        torch.manual_seed(3)
+        inputs = StageInputs(smoke_config(*overrides), SCHEMA, weights=before)
+        return dict(STAGES[stage](inputs).model.state_dict())  # type: ignore[index]
+
+    first = weights("pretrain", "model.gae.widths=[48]", "model.gae.num_bottlenecks=1")
+    trained = {name: value + 1 for name, value in first.items()}
+    refined, fresh = weights("refine", before=trained), weights("pretrain")
+    assert set(refined) == set(fresh)
+    for name, value in refined.items():
+        assert torch.equal(value, fresh[name] if name.startswith("gae.") else trained[name]), name
+    with pytest.raises(RuntimeError, match="gae.encoder"):  # stage 3 needs stage 2's own GAE
+        weights("finetune", before=trained)
