@@ -5,10 +5,12 @@ Every step finds its inputs and leaves its outputs at the addresses of `Layout`,
 
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+import numpy as np
 
 from diffusegae import storage
 from diffusegae.config.pipeline import PipelineConfig
@@ -29,6 +31,7 @@ from diffusegae.data.shards import Manifest, read_manifest
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.latents import ShardEncoder, local_checkpoint
 from diffusegae.editing.loading import load_editor
+from diffusegae.forecast import Forecast, Workload
 from diffusegae.metrics.evaluation import evaluate
 from diffusegae.metrics.report import Curves, summary_text, write_report
 from diffusegae.schema import AttributeSchema, build_schema
@@ -124,7 +127,12 @@ class Pipeline:
 
     def ingest(self) -> Manifest:
         """Write the image shards."""
-        manifest = ingest(self.config.data, self.config.model.image_size, self.layout.images)
+        manifest = ingest(
+            self.config.data,
+            self.config.model.image_size,
+            self.layout.images,
+            self.config.resources.rates.get("ingest", 0.0),
+        )
         if storage.is_local(self.layout.images):
             RunLogger(self.tracking, self.run_id).log_file(Path(self.layout.images) / "thumbnails.png", "data")
         return manifest
@@ -166,10 +174,14 @@ class Pipeline:
             for number in range(len(shards))
             if not storage.exists(storage.join(self.layout.latents, latent_shard_name(number)))
         ]
-        encoded = 0
+        encoded = self.manifest.num_rows - sum(shards[number].num_rows for number in missing)
+        forecast = self._forecast_encoding(missing, encoded)
         for rows in run_actors(missing, encoder.build, resources.encode_actors, resources.gpus_per_worker):
             encoded += rows
             logger.info("encode: %s of %s images", f"{encoded:,}", f"{self.manifest.num_rows:,}")
+            if sharper := forecast.advance(encoded):
+                logger.info(sharper)
+        logger.info(forecast.verdict())
         manifest = LatentManifest(
             width=self.config.model.z_sem_width,
             encoder=before.fingerprint,
@@ -182,6 +194,22 @@ class Pipeline:
             write_statistics(self.layout.latents, manifest, Path(folder))
         write_latent_manifest(self.layout.latents, manifest)
         return manifest
+
+    def _forecast_encoding(self, missing: Sequence[int], encoded: int) -> Forecast:
+        """Say what encoding some shards will take; return the forecast, its clock started."""
+        shards = [self.manifest.shards[number] for number in missing]
+        rows = sum(shard.num_rows for shard in shards)
+        work = Workload(
+            "encode",
+            self.manifest.num_rows,
+            "images",
+            bytes_read=sum(shard.num_bytes for shard in shards),
+            bytes_written=rows * self.config.model.z_sem_width * np.dtype(np.float32).itemsize,
+        )
+        forecast = Forecast(work, self.config.resources.rates.get("encode", 0.0), encoded)
+        logger.info(forecast.announce())
+        forecast.advance(encoded)
+        return forecast
 
     def evaluate(self) -> str:
         """Judge stages 2 and 3 side by side, write report.html, send all of it to MLflow; return the summary.

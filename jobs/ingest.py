@@ -12,7 +12,7 @@ def main() -> None:
     from diffusegae.pipeline import Layout
 
     layout = Layout.of(config)
-    manifest = ingest(config.data, config.model.image_size, layout.images)
+    manifest = ingest(config.data, config.model.image_size, layout.images, config.resources.rates.get("ingest", 0.0))
     print(f"{manifest.num_rows:,} images ({manifest.num_held_out:,} held out), skipped {dict(manifest.skipped)}")
     print(layout.images)
 

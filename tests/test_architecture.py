@@ -14,7 +14,7 @@ SOURCES = sorted(path for room in ("diffusegae", "jobs", "serve") for path in (R
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("diffusegae.schema", "diffusegae.images"),
-    ("diffusegae.config", "diffusegae.storage", "diffusegae.checkpoint"),
+    ("diffusegae.config", "diffusegae.storage", "diffusegae.checkpoint", "diffusegae.forecast"),
     ("diffusegae.models", "diffusegae.diffusion", "diffusegae.data"),
     ("diffusegae.editing", "diffusegae.metrics", "diffusegae.tracking"),
     ("diffusegae.data.pipeline", "diffusegae.data.ingest", "diffusegae.training"),

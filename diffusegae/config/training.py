@@ -113,6 +113,10 @@ class ResourcesConfig(Config):
     journal: bool = Field(
         False, description="Write the keys of every step's samples beside the run, to audit what it trained on."
     )
+    rates: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="Known rates per second of single jobs, e.g. {pretrain: 134}, to forecast from; else measured.",
+    )
     encode_actors: int = Field(1, gt=0, description="Actors that encode a data set side by side.")
     encode_batch: int = Field(256, gt=0, description="Images per encoding call.")
 

@@ -17,6 +17,7 @@ from diffusegae.data.shards import Manifest, Recipe, has_manifest, read_manifest
 from diffusegae.data.sources import Source, label_columns, open_source
 from diffusegae.data.thumbnails import write_contact_sheet
 from diffusegae.data.units import UnitRecord, UnitWriter, read_records
+from diffusegae.forecast import Forecast, Workload
 from diffusegae.schema import SchemaError, build_schema
 
 _WORK_FOLDER = "_ingest"
@@ -28,10 +29,11 @@ class RecipeError(ValueError):
     """The address already holds a data set that another config made."""
 
 
-def ingest(data: DataConfig, image_size: int, uri: str) -> Manifest:
+def ingest(data: DataConfig, image_size: int, uri: str, rate: float = 0.0) -> Manifest:
     """Make the data set that a config describes at `uri`, or finish one that was interrupted, on the running Ray.
 
-    A data set that is already whole and of the same config is returned at once.
+    A data set that is already whole and of the same config is returned at once. `rate`, in units (shards) per second,
+    is known from before or 0; it serves the forecast alone.
 
     Raises:
         RecipeError: the address holds (part of) a data set of another config.
@@ -50,7 +52,7 @@ def ingest(data: DataConfig, image_size: int, uri: str) -> Manifest:
     source = open_source(data, image_size, storage.join(work, "index"))
     build_schema(data.attributes, source.vocabularies)
     records_uri = storage.join(work, "units")
-    _run(UnitWriter(source, recipe, root, records_uri), read_records(records_uri), root)
+    _run(UnitWriter(source, recipe, root, records_uri), read_records(records_uri), root, rate)
     manifest = _finish(data, recipe, source, read_records(records_uri), root)
     storage.delete(work)
     storage.delete_unfinished(root)
@@ -101,22 +103,28 @@ def _require_same(recipe: Recipe, there: Recipe, root: str) -> None:
         )
 
 
-def _run(writer: UnitWriter, records: Sequence[UnitRecord], root: str) -> None:
-    """Do the units without a record, logging progress and the time left."""
+def _run(writer: UnitWriter, records: Sequence[UnitRecord], root: str, rate: float) -> None:
+    """Do the units without a record, logging a forecast, progress and the time left."""
     done = {record.unit for record in records}
     units = [unit for unit in range(writer.source.num_units) if unit not in done]
-    _logger.info("%s: %d units to do, %d done before", root, len(units), len(done))
+    work = Workload("ingest", writer.source.num_units, "units")
+    forecast = Forecast(work, rate, len(done))
+    _logger.info("%s: %s", root, forecast.announce())
+    forecast.advance(len(done))
     started = reported = time.monotonic()
     num_rows = 0
     for count, rows in enumerate(run_units(units, writer), start=1):
         num_rows += rows
         now = time.monotonic()
+        if sharper := forecast.advance(len(done) + count):
+            _logger.info(sharper)
         if now - reported >= _PROGRESS_SECONDS or count == len(units):
-            reported, rate = now, num_rows / (now - started)
+            reported, speed = now, num_rows / (now - started)
             left = (now - started) * (len(units) - count) / count
             _logger.info(
-                "unit %d of %d: %d images, %.0f images/s, %.0f s left", count, len(units), num_rows, rate, left
+                "unit %d of %d: %d images, %.0f images/s, %.0f s left", count, len(units), num_rows, speed, left
             )
+    _logger.info(forecast.verdict())
 
 
 def _finish(data: DataConfig, recipe: Recipe, source: Source, records: Sequence[UnitRecord], root: str) -> Manifest:

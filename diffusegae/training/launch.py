@@ -23,9 +23,11 @@ from ray.train.v2.torch.torch_trainer import TorchTrainer
 from diffusegae import storage
 from diffusegae.checkpoint import META
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.forecast import Forecast
 from diffusegae.training.job import TrainingJob
 from diffusegae.training.stages import StageName
 from diffusegae.training.worker import RUN, samples_of, train
+from diffusegae.training.workload import stage_workload
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +88,8 @@ def launch_stage(job: TrainingJob, root: str, before: str = "") -> StageDone:
         return done
     _claim(folder, fingerprint)
     job = job.model_copy(update={"folder": folder, "resume": _find_resume(folder)})
+    begun = samples_of(job.resume) if job.resume else 0
+    logger.info(Forecast(stage_workload(job), job.config.resources.rates.get(job.stage, 0.0), begun).announce())
     started = time.monotonic()
     result = _fit(job, folder)
     if result.checkpoint is None:

@@ -31,12 +31,14 @@ from diffusegae.checkpoint import META, CheckpointMeta, Position, read_meta, rea
 from diffusegae.data.feed import FeedBatch, GroupSampler
 from diffusegae.data.records import KEY
 from diffusegae.editing.latents import local_checkpoint
+from diffusegae.forecast import Forecast, format_seconds
 from diffusegae.training.job import TrainingJob
 from diffusegae.training.journal import Journal
 from diffusegae.training.source import WorkerFeed
 from diffusegae.training.stages import Batch, Stage, StageInputs
 from diffusegae.training.step import Averages, TrainingError, TrainingState
 from diffusegae.training.table import STAGES
+from diffusegae.training.workload import stage_workload
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +165,7 @@ class _Loop:
         self.started, self.started_at = started, state.samples_seen
         self.resumed, self.resumed_at = time.monotonic(), self.started_at  # the end of the last report
         self.journal = self._open_journal()
+        self.forecast = Forecast(stage_workload(job), job.config.resources.rates.get(job.stage, 0.0))
         self.upload = threading.Semaphore()  # one at a time, so that a slow store holds training up, not the disk
         self.was_noticed = False
 
@@ -185,10 +188,7 @@ class _Loop:
             if self.journal is not None:
                 self.journal.add(state.samples_seen, source.columns[KEY].tolist(), source.num_members)
             self.averages.add(state.step(batch))
-            if state.samples_seen - self.started_at == self.stage.config.batch_size:
-                logger.info(
-                    "%s: trains, %.1f s after the worker started", self.stage.name, time.monotonic() - self.started
-                )
+            self._tell_progress()
             for lane, position in source.positions.items():
                 self.positions[lane] = position
             if state.num_steps == STEPS_BEFORE_CHECK:
@@ -197,7 +197,21 @@ class _Loop:
             if done or is_noticed or self._is_due(self.stage.config.report_every_samples):
                 self._report(done, is_noticed)
             if done:
+                self._say(self.forecast.verdict())
                 return
+
+    def _tell_progress(self) -> None:
+        """Say when the first step is done, and how long the rest will take once that is known."""
+        seen, name = self.state.samples_seen, self.stage.name
+        if seen - self.started_at == self.stage.config.batch_size:
+            self._say(f"{name}: trains, {time.monotonic() - self.started:.1f} s after the worker started")
+        if forecast := self.forecast.advance(seen):
+            self._say(forecast)
+
+    def _say(self, text: str) -> None:
+        """Write a line to the job's log, once for all workers."""
+        if self.rank == 0:
+            logger.info(text)
 
     def _is_noticed(self) -> bool:
         """Tell, once and on all workers alike, that a node of this run is about to be taken away."""
@@ -282,7 +296,7 @@ class _Loop:
                 f"{name}.best_by={self.stage.config.best_by!r} is not reported; these are: {', '.join(values)}"
             )
         shown = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
-        logger.info("%s %d/%d (%.0f%%)  ETA %s  %s", name, seen, total, 100 * seen / total, _clock(left), shown)
+        logger.info("%s %d/%d (%.0f%%)  ETA %s  %s", name, seen, total, 100 * seen / total, format_seconds(left), shown)
         return {f"{name}/{key}": value for key, value in values.items()}
 
     def _paint(self, done: bool) -> None:
@@ -303,9 +317,3 @@ class _Loop:
             attributes=self.job.attributes,
             versions={package: version(package) for package in ("torch", "ray", "diffusegae")},
         )
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -107,7 +107,7 @@ class LedgerSearch(OptunaSearch):
                 self.add_evaluated_point(dict(record.point), record.last.score)
         self.watch = watch
         self._waiting = [record.number for record in open_records]
-        self._next = len(known)
+        self._next, self._last_report = len(known), asked.num_reports
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Draw a point, or take up one that was cut off, and enter it in the ledger."""
@@ -118,7 +118,9 @@ class LedgerSearch(OptunaSearch):
             number = self._waiting.pop(0)
         else:
             number, self._next = self._next, self._next + 1
-        return {NUMBER: number, POINT: point, REPORTED: self.watch.begin(number, point)}
+        # If all its reports are known but not its end, it makes the last one again.
+        reported = min(self.watch.begin(number, point), self._last_report - 1)
+        return {NUMBER: number, POINT: point, REPORTED: reported}
 
 
 class LedgerAsha(ASHAScheduler):

@@ -34,7 +34,8 @@ def run_sweep(job: SweepJob, resume: bool) -> str:
     """Run the sweep on the running Ray, or the rest of it; return what it found, in a few lines.
 
     Raises:
-        SweepError: the folder holds a sweep that is not to be resumed or is another one, or no trial came to its end.
+        SweepError: the folder holds a sweep that is not to be resumed or is another one, it was interrupted, or no
+            trial came to its end.
         SpaceError: the search space holds impossible settings.
     """
     check_space(job.config, dimensions_of(job.config))
@@ -42,6 +43,7 @@ def run_sweep(job: SweepJob, resume: bool) -> str:
     _claim(job, ledger, resume)
     job = open_run(job)
     search(job, read_validation_split(job.latents, job.attributes, job.config.tune), ledger)
+    _require_end(job, ledger)
     summary = _write(job, ledger)
     finish_run(job.tracking_uri, job.run_id, "FINISHED")
     return summary
@@ -86,6 +88,14 @@ def _claim(job: SweepJob, ledger: Ledger, resume: bool) -> None:
             f"{job.folder} holds a sweep with {finished}; --resume goes on with it, or delete the folder to begin anew"
         )
     logger.info("resuming: %s", finished)
+
+
+def _require_end(job: SweepJob, ledger: Ledger) -> None:
+    ended = sum(record.status != "running" for record in ledger.records)
+    if ended < job.config.tune.num_trials:
+        raise SweepError(
+            f"the sweep was interrupted after {ended} of {job.config.tune.num_trials} trials; --resume goes on with it"
+        )
 
 
 def _read_plan(job: SweepJob) -> Plan | None:

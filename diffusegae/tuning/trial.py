@@ -143,17 +143,17 @@ def _build(config: PipelineConfig, schema: AttributeSchema, split: Split) -> Sta
 def run_trial(trial: Trial, folder: str, num_reports: int, reported: int = 0) -> Iterator[Report]:
     """Train to the end of `refine.num_samples`, judging and saving at even distances; yield each report.
 
-    `folder` keeps the latest checkpoint, from which it goes on after a death. `reported` reports are known already and
-    are not made again if the checkpoint is beyond them. A diverged trial ends with the worst of all scores.
+    `folder` keeps the latest checkpoint, from which it goes on after a death: first with the report that belongs to it,
+    unless that is among the first `reported`, which are known. A diverged trial ends with the worst of all scores.
     """
     found = _furthest(folder)
     if found:
         with local_checkpoint(found) as local:
             trial.restore(local)
-    for number in range(1, num_reports + 1):
-        goal = -(-trial.config.refine.num_samples * number // num_reports)
-        if number <= reported and trial.samples_seen >= goal:
-            continue
+    goals = [-(-trial.config.refine.num_samples * number // num_reports) for number in range(1, num_reports + 1)]
+    passed = sum(goal <= trial.samples_seen for goal in goals)
+    first = passed + 1 if passed <= reported else passed
+    for number, goal in list(enumerate(goals, start=1))[first - 1 :]:
         try:
             trial.train_to(goal)
             metrics = trial.judge()

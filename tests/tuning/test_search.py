@@ -115,6 +115,16 @@ class TestAsha:
         assert asha._brackets[0]._rungs[-1][1] == {"ray-1": 0.3}  # the first rung holds its first report, not 0.9
 
 
+def test_a_trial_whose_end_was_not_heard_makes_its_last_report_again(job: SweepJob) -> None:
+    search, ledger = open_search(job)
+    search.suggest("a")
+    for number in (1, 2, 3, 4):
+        ledger.report(0, report(number, 0.1))
+    again, _ = open_search(job)
+    told = again.suggest("b")
+    assert (told[NUMBER], told[REPORTED]) == (0, 3)
+
+
 @pytest.mark.parametrize(
     ("reports", "status"),
     [

@@ -99,6 +99,13 @@ def test_a_sweep_that_is_there_is_neither_begun_again_nor_mixed_with_another(tra
             run_sweep(other, resume=True)
 
 
+def test_an_interrupted_sweep_says_so(tracked: SweepJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(with_trials(tracked, 3), [0.5])
+    monkeypatch.setattr("diffusegae.tuning.sweep.search", lambda *_: None)
+    with pytest.raises(SweepError, match="interrupted after 1 of 3 trials; --resume goes on"):
+        run_sweep(with_trials(tracked, 3), resume=True)
+
+
 def test_resources_may_change_between_two_starts(tracked: SweepJob) -> None:
     more = with_trials(tracked, 3, "tune.concurrent=4", "tune.cpus_per_trial=2", "tune.confirm_seeds=5")
     assert plan_fingerprint(more) == plan_fingerprint(with_trials(tracked, 3))

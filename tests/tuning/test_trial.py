@@ -94,6 +94,16 @@ def test_a_report_that_was_saved_but_never_heard_is_made_again(
     assert again.score == lost.score
 
 
+def test_a_process_that_starts_again_does_not_make_early_reports_of_later_weights(
+    schema: AttributeSchema, split: Split, tmp_path: Path
+) -> None:
+    """Ray Tune restarts a dead process with what it was told at first, when no report was known."""
+    before = list(islice(run_trial(make(schema, split), str(tmp_path), num_reports=4), 2))
+    after = list(run_trial(make(schema, split), str(tmp_path), num_reports=4, reported=0))
+    assert [report.number for report in after] == [2, 3, 4]
+    assert after[0].score == before[1].score
+
+
 def test_remains_of_a_checkpoint_that_was_cut_off_are_not_taken_for_one(
     schema: AttributeSchema, split: Split, tmp_path: Path
 ) -> None:
