@@ -196,7 +196,7 @@ class Pipeline:
         return manifest
 
     def _forecast_encoding(self, missing: Sequence[int], encoded: int) -> Forecast:
-        """Say what encoding some shards will take; return the forecast, its clock started."""
+        """Say what encoding some shards will take; return the forecast."""
         shards = [self.manifest.shards[number] for number in missing]
         rows = sum(shard.num_rows for shard in shards)
         work = Workload(
@@ -208,7 +208,6 @@ class Pipeline:
         )
         forecast = Forecast(work, self.config.resources.rates.get("encode", 0.0), encoded)
         logger.info(forecast.announce())
-        forecast.advance(encoded)
         return forecast
 
     def evaluate(self) -> str:

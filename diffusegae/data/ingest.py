@@ -110,7 +110,6 @@ def _run(writer: UnitWriter, records: Sequence[UnitRecord], root: str, rate: flo
     work = Workload("ingest", writer.source.num_units, "units")
     forecast = Forecast(work, rate, len(done))
     _logger.info("%s: %s", root, forecast.announce())
-    forecast.advance(len(done))
     started = reported = time.monotonic()
     num_rows = 0
     for count, rows in enumerate(run_units(units, writer), start=1):
