@@ -181,7 +181,10 @@ def delete_unfinished(uri: str) -> None:
     if is_local(uri):
         for path in Path(resolve(uri)).iterdir():
             if _is_temporary(path.name):
-                path.unlink(missing_ok=True)
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
 
 
 def upload_directory(local: str | os.PathLike[str], uri: str) -> None:
@@ -231,8 +234,7 @@ def _walk(root: str, below: str) -> Iterator[str]:
 
 
 def _is_temporary(name: str) -> bool:
-    base = name.rpartition("/")[2]
-    return base.startswith(".") and base.endswith(".tmp")
+    return any(part.startswith(".") and part.endswith(".tmp") for part in name.split("/"))
 
 
 def _iterate_keys(uri: str) -> Iterator[str]:

@@ -81,6 +81,15 @@ def test_a_folder_is_published_as_a_whole(storage_root: str, tmp_path: Path) -> 
     assert not local.exists()
 
 
+def test_what_a_death_left_of_publishing_is_hidden_and_deleted(tmp_path: Path) -> None:
+    staging = tmp_path / ".checkpoint_1.0123.tmp"
+    staging.mkdir()
+    (staging / "meta.json").write_text("{}")
+    assert storage.list_files(str(tmp_path), "/meta.json") == []
+    storage.delete_unfinished(str(tmp_path))
+    assert not staging.exists()
+
+
 def test_on_s3_the_file_that_makes_a_folder_whole_is_put_last(
     s3_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Ray Data: the one place where data sets are streamed over a cluster."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,6 +21,7 @@ from diffusegae.data.windows import (
 )
 
 _WINDOW = "__window__"
+_READ_THREADS = 8
 
 _Batch = Mapping[str, npt.NDArray[np.int64]]
 
@@ -113,6 +115,11 @@ class StoredWindows:
             yield from [self._kept][first:]
             return
         plan = plan_windows(self._row_groups, self._window_rows, self._seed, epoch, self._lane)
+        if len(plan) == 1 and not first and PIXELS not in self._reading.payload:
+            if tables := _read_at_once(plan[0], self._reading):
+                self._kept = self._window(tables)
+                yield self._kept
+            return
         for window in self._read(plan[first:]):
             if len(plan) == 1:
                 self._kept = window
@@ -146,6 +153,15 @@ def open_lanes(uri: str, reading: Reading, *, window_rows: int, seed: int, lanes
         StoredWindows(groups, reading, window_rows=window_rows, seed=seed, lane=Lane(number, lanes))
         for number in range(lanes)
     ]
+
+
+def _read_at_once(groups: Sequence[RowGroup], reading: Reading) -> list[pa.Table]:
+    """Read the row groups of a set that is read once, by threads: starting tasks would take longer than reading."""
+    with ThreadPoolExecutor(_READ_THREADS) as pool:
+        read = pool.map(
+            lambda group: read_row_group(group.path, group.index, reading.columns, reading.held_out), groups
+        )
+        return [table for table in read if table.num_rows]
 
 
 def _stream_row_groups(plan: Sequence[Sequence[RowGroup]], reading: Reading) -> Iterator[pa.Table]:

@@ -14,8 +14,10 @@ one, each training image once per epoch; and every tensor of its checkpoint must
 import argparse
 import random
 import shutil
+import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -33,8 +35,9 @@ from diffusegae.training.launch import read_done
 from tests.jobs import road
 from tests.nodes import NodeCluster, find_workers, kill_tree
 
+NUM_SAMPLES = 9600
 SETTINGS = (
-    *("--set", "pretrain.num_samples=9600", "--set", "pretrain.report_every_samples=160"),
+    *("--set", "pretrain.report_every_samples=160"),
     *("--set", "pretrain.checkpoint_every_samples=160", "--set", "resources.journal=true"),
     *("--set", "resources.max_failures=-1"),
 )
@@ -55,11 +58,13 @@ class Trials:
 class Chaos:
     """A folder with an ingested set, an undisturbed run as the reference, and disturbed ones beside it."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, num_samples: int = NUM_SAMPLES) -> None:
         self.folder, self.random, self.trials = folder, random.Random(seed), Trials()
+        self.num_samples = num_samples
+        self.settings = (*SETTINGS, "--set", f"pretrain.num_samples={num_samples}")
         self.straight = folder / "straight"
         road.run("ingest", self.straight)
-        road.run("train", self.straight, "--stage", "pretrain", *SETTINGS)
+        road.run("train", self.straight, "--stage", "pretrain", *self.settings)
         self.check_epochs()
 
     def fresh(self) -> Path:
@@ -73,7 +78,7 @@ class Chaos:
         """Assert that the reference itself used each training image exactly once per epoch."""
         samples = [members[0] for step in read_journal(journal_of(self.straight)) for members in step.samples]
         images = read_manifest(str(self.straight / "smoke" / "images")).num_train
-        assert len(samples) == 9600
+        assert len(samples) == self.num_samples
         for begin in range(0, len(samples) - images + 1, images):
             assert len(set(samples[begin : begin + images])) == images, f"epoch at {begin} doubles an image"
 
@@ -100,17 +105,17 @@ def checkpoint_of(storage: Path) -> Path:
     return Path(done.checkpoint)
 
 
-def kill_workers(chaos: Chaos, times: int) -> None:
-    """Kill training workers of a run that goes on by itself."""
+def kill_workers(chaos: Chaos, times: int, latest: float = 20.0) -> None:
+    """Kill training workers of a run that goes on by itself, each at most `latest` seconds after it came up."""
     while chaos.trials.kills < times:
         storage, log = chaos.fresh(), chaos.folder / "worker.log"
-        process = road.start("train", storage, "--stage", "pretrain", *SETTINGS, log=log)
+        process = road.start("train", storage, "--stage", "pretrain", *chaos.settings, log=log)
         with ending(process):
             for _ in range(min(KILLS_PER_RUN, times - chaos.trials.kills)):
                 worker = next_worker(process)
                 if worker is None:
                     break
-                pause(process, chaos.random.uniform(0, 20))
+                pause(process, chaos.random.uniform(0, latest))
                 starts = log.read_text(errors="replace").count(STARTS)
                 if process.poll() is not None or not worker.is_running():
                     break
@@ -128,13 +133,13 @@ def kill_drivers(chaos: Chaos, times: int) -> None:
     while chaos.trials.kills < times:
         storage, log = chaos.fresh(), chaos.folder / "driver.log"
         for _ in range(min(KILLS_PER_RUN, times - chaos.trials.kills)):
-            process = road.start("train", storage, "--stage", "pretrain", *SETTINGS, log=log)
+            process = road.start("train", storage, "--stage", "pretrain", *chaos.settings, log=log)
             pause(process, chaos.random.uniform(0, 30))
             if process.poll() is not None:
                 break
             kill_tree(process)
             chaos.trials.kills += 1
-        road.run("train", storage, "--stage", "pretrain", *SETTINGS)
+        road.run("train", storage, "--stage", "pretrain", *chaos.settings)
         chaos.check(storage)
 
 
@@ -146,7 +151,7 @@ def kill_nodes(chaos: Chaos, times: int) -> None:
         with NodeCluster() as cluster:
             cluster.start_head()
             cluster.add_node(resources={"trainer": 1})
-            process = cluster.submit(job_line(storage, *needs), log)
+            process = cluster.submit(job_line(chaos, storage, *needs), log)
             for _ in range(min(2, times - chaos.trials.kills)):
                 wait_for(process, lambda: STARTS in log.read_text(errors="replace"))  # noqa: B023
                 cluster.add_node(resources={"trainer": 1})
@@ -172,20 +177,20 @@ def kill_heads(chaos: Chaos, times: int) -> None:
         with NodeCluster() as cluster:
             cluster.start_head()
             cluster.add_node()
-            process = cluster.submit(job_line(storage), log)
+            process = cluster.submit(job_line(chaos, storage), log)
             wait_for(process, lambda: STARTS in log.read_text(errors="replace"))  # noqa: B023
             pause(process, chaos.random.uniform(0, 15))
             cluster.kill_head()
             kill_tree(process)
             chaos.trials.kills += 1
             cluster.start_head()
-            cluster.run(job_line(storage), log)
+            cluster.run(job_line(chaos, storage), log)
         chaos.check(storage)
 
 
-def job_line(storage: Path, *settings: str) -> str:
+def job_line(chaos: Chaos, storage: Path, *settings: str) -> str:
     """Return the command of a submitted job; values with spaces are quoted."""
-    words = [f"'{word}'" if " " in word else word for word in (*SETTINGS, *settings)]
+    words = [f"'{word}'" if " " in word else word for word in (*chaos.settings, *settings)]
     return f"python jobs/train.py --config smoke --stage pretrain --set storage={storage} {' '.join(words)}"
 
 
@@ -236,6 +241,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that what was started is ended
     with tempfile.TemporaryDirectory() as folder:
         chaos = Chaos(Path(folder), options.seed)
         SCENARIOS[options.what](chaos, options.times)

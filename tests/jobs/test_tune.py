@@ -23,7 +23,7 @@ pytestmark = pytest.mark.e2e
 COLUMNS = {"category": 4, "background": 6, "pose": 4}
 TRIALS = 4
 SETTINGS = (
-    "--trials", str(TRIALS), "--set", "refine.num_samples=6400", "--set", "tune.length=1",
+    "--trials", str(TRIALS), "--set", "refine.num_samples=3200", "--set", "tune.length=1",
     "--set", "tune.reduction_factor=2",
 )  # fmt: skip
 
