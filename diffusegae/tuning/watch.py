@@ -37,8 +37,8 @@ class Watch:
 
     def report(self, number: int, report: Report) -> None:
         """Enter a report."""
-        self.ledger.report(number, report)
         self._runs[number].log_metrics(report.metrics, report.samples_seen)
+        self.ledger.report(number, report)
         values = report.metrics
         logger.info(
             "trial %d, report %d of %d: score %.4f (own %.4f, leak %.4f, error %.4f) after %s GROUPs",
@@ -48,8 +48,8 @@ class Watch:
 
     def finish(self, number: int, status: Status) -> None:
         """Enter the end of a trial; the checkpoint of one that is not to go on is dropped."""
-        self.ledger.finish(number, status)
         finish_run(self.job.tracking_uri, self._runs[number].run_id, RUN_STATUS[status])
+        self.ledger.finish(number, status)  # last: what the ledger holds for finished is not opened again
         if self.ledger[number].is_finished:
             storage.delete(self.job.checkpoints(number))
         ended = sum(record.is_finished for record in self.ledger.records)
