@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from diffusegae import storage
 from diffusegae.config.base import Config
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.schema import AttributeSchema
@@ -79,6 +80,17 @@ def read_tensors(directory: Path, name: str) -> dict[str, Tensor]:
         held = sorted(file.stem for file in directory.glob("*.safetensors"))
         raise CheckpointError(f"{directory} holds no tensors {name!r}; it holds: {', '.join(held) or 'none'}")
     return load_file(str(path))
+
+
+def samples_of(address: str) -> int:
+    """Return the count of samples that a checkpoint's name ends with."""
+    return int(address.rpartition("/")[2].rpartition("_")[2])
+
+
+def furthest_checkpoint(folder: str) -> str:
+    """Return the address of the whole checkpoint below a folder that has seen the most samples, "" without one."""
+    whole = [path.removesuffix(f"/{META}") for path in storage.list_files(folder, f"/{META}")]
+    return max(whole, key=samples_of, default="")
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

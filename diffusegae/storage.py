@@ -187,10 +187,10 @@ def delete_unfinished(uri: str) -> None:
                     path.unlink(missing_ok=True)
 
 
-def upload_directory(local: str | os.PathLike[str], uri: str) -> None:
-    """Copy all files below a local folder to a URI."""
+def upload_directory(local: str | os.PathLike[str], uri: str, last: str = "") -> None:
+    """Copy all files below a local folder to a URI, the one named `last` after all others."""
     root = os.fspath(local)
-    for name in iterate_files(root):
+    for name in sorted(iterate_files(root), key=lambda name: name == last):
         write_bytes(join(uri, name), read_bytes(join(root, name)))
 
 
@@ -210,8 +210,7 @@ def publish_directory(local: str | os.PathLike[str], uri: str, last: str) -> Non
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         return
-    for name in sorted(iterate_files(os.fspath(local)), key=lambda name: name == last):
-        write_bytes(join(uri, name), read_bytes(join(os.fspath(local), name)))
+    upload_directory(local, uri, last)
     shutil.rmtree(local)
 
 

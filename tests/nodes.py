@@ -111,7 +111,7 @@ class NodeCluster:
     def add_node(self, cpus: float = 2, resources: Mapping[str, float] | None = None) -> Node:
         """Start a worker node and wait until the head knows it."""
         before = self.num_alive()
-        address = f"{self.subnet}.{len(self.workers) + 2 + 10 * (self._started // 10)}"
+        address = f"{self.subnet}.{self._started + 1}"  # never that of another node, dead or alive
         node = self._start(address, [f"--address={self.subnet}.1:{self.port}"], cpus, resources or {})
         self.workers.append(node)
         self._wait(lambda: self.num_alive() > before, f"node {address}")

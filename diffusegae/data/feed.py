@@ -164,17 +164,17 @@ class Feed:
         """Yield batches from the lanes' positions on, from the beginning if none are given."""
         lanes = self._open(starts or [Position()] * len(self.sources))
         while True:
-            pieces = [piece for feed, mine in lanes for piece in _cut(feed.take(_length(feed, self.batch_size)), mine)]
+            pieces = [piece for feed, count, mine in lanes for piece in _cut(feed.take(count), mine)]
             columns = [piece.window.take(piece.samples.reshape(-1)) for piece in pieces]
             yield FeedBatch(
                 columns={name: np.concatenate([part[name] for part in columns]) for name in columns[0]},
                 num_samples=sum(len(piece.samples) for piece in pieces),
                 num_members=pieces[0].samples.shape[1],
-                positions={feed.lane.number: feed.position for feed, _ in lanes},
+                positions={feed.lane.number: feed.position for feed, _, _ in lanes},
             )
 
-    def _open(self, starts: Sequence[Position]) -> list[tuple[LaneFeed, slice]]:
-        """Return the lanes that give something to this worker's share, and which part of their samples it takes."""
+    def _open(self, starts: Sequence[Position]) -> list[tuple[LaneFeed, int, slice]]:
+        """Return the lanes of this worker's share, each with its samples per batch and the part that is taken."""
         opened = []
         for number, source in enumerate(self.sources):
             lane = Lane(number, len(self.sources))
@@ -182,12 +182,9 @@ class Feed:
             mine = slice(max(self.share.start, of_batch.start), min(self.share.stop, of_batch.stop))
             if mine.start < mine.stop:
                 feed = LaneFeed(source, self.sampler, lane, self.seed, starts[number])
-                opened.append((feed, slice(mine.start - of_batch.start, mine.stop - of_batch.start)))
+                taken = slice(mine.start - of_batch.start, mine.stop - of_batch.start)
+                opened.append((feed, of_batch.stop - of_batch.start, taken))
         return opened
-
-
-def _length(feed: LaneFeed, batch_size: int) -> int:
-    return len(range(batch_size)[feed.lane.share(batch_size)])
 
 
 def _cut(pieces: list[_Planned], share: slice) -> list[_Planned]:

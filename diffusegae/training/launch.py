@@ -21,12 +21,12 @@ from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConf
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from diffusegae import storage
-from diffusegae.checkpoint import META
+from diffusegae.checkpoint import furthest_checkpoint, samples_of
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.forecast import Forecast
 from diffusegae.training.job import TrainingJob
 from diffusegae.training.stages import StageName
-from diffusegae.training.worker import RUN, samples_of, train
+from diffusegae.training.worker import RUN, address_of, train
 from diffusegae.training.workload import stage_workload
 
 logger = logging.getLogger(__name__)
@@ -136,8 +136,7 @@ def _find_resume(folder: str) -> str:
         except ValueError:
             logger.warning("%s is damaged, as by a death while it was written; going on from the checkpoints", snapshot)
             storage.delete(snapshot)
-    whole = [path.removesuffix(f"/{META}") for path in storage.list_files(run, f"/{META}")]
-    return max(whole, key=samples_of, default="")
+    return furthest_checkpoint(run)
 
 
 def _fit(job: TrainingJob, folder: str) -> Result:
@@ -187,9 +186,9 @@ def _trainer(job: TrainingJob, folder: str) -> TorchTrainer:
 def _addresses(job: TrainingJob, result: Result) -> tuple[str, str]:
     """Return the URIs of a finished run's last and best checkpoint, the best by `best_by`, else the last."""
     assert result.checkpoint is not None
-    last = storage.address(result.checkpoint.filesystem, result.checkpoint.path)
+    last = address_of(result.checkpoint)
     best_by = getattr(job.config, job.stage).best_by
     if not best_by or not result.best_checkpoints:
         return last, last
     best, _ = min(result.best_checkpoints, key=lambda kept: float(kept[1][f"{job.stage}/{best_by}"]))
-    return last, storage.address(best.filesystem, best.path)
+    return last, address_of(best)

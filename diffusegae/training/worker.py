@@ -27,7 +27,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from diffusegae import storage
-from diffusegae.checkpoint import META, CheckpointMeta, Position, read_meta, read_tensors, save_checkpoint
+from diffusegae.checkpoint import META, CheckpointMeta, Position, read_meta, read_tensors, samples_of, save_checkpoint
 from diffusegae.data.feed import FeedBatch, GroupSampler
 from diffusegae.data.records import KEY
 from diffusegae.editing.latents import local_checkpoint
@@ -38,7 +38,7 @@ from diffusegae.training.source import WorkerFeed
 from diffusegae.training.stages import Batch, Stage, StageInputs
 from diffusegae.training.step import Averages, TrainingError, TrainingState
 from diffusegae.training.table import STAGES
-from diffusegae.training.workload import stage_workload
+from diffusegae.training.workload import stage_samples
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +69,11 @@ def train(payload: dict[str, Any]) -> None:
         context = ray.train.get_context()
         rank, world_size = context.get_world_rank(), context.get_world_size()
         source = WorkerFeed(job, ray.train.torch.get_device(), rank, world_size)
-        batches = source.start(meta.positions if meta else ())  # reads while the networks are built
+        positions = list(meta.positions) if meta else [Position()] * job.config.data.lanes
+        batches = source.start(tuple(positions))  # reads while the networks are built
         state = _build_state(job, source)
         if folder is not None and meta is not None:
             state.restore(lambda name: read_tensors(folder, name), meta.samples_seen)
-    positions = list(meta.positions) if meta else [Position()] * job.config.data.lanes
     name, counts = job.stage, state.stage.model.parameter_counts()
     logger.info(
         "%s: %s parameters, %d workers, starts at sample %d", name, counts, state.world_size, state.samples_seen
@@ -82,8 +82,8 @@ def train(payload: dict[str, Any]) -> None:
 
 
 def _be_quiet() -> None:
-    """Leave this job's own lines in its log: Ray Train tells every report twice, and names one logger by its file."""
-    chatty = ["ray.train", "ray.data", sys.modules["ray.train.v2._internal.execution.context"].__file__ or ""]
+    """Leave this job's own lines in its log: Ray Train tells every report again, by a logger named after its file."""
+    chatty = ["ray.data", sys.modules["ray.train.v2._internal.execution.context"].__file__ or ""]
     for name in chatty:
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -128,7 +128,7 @@ def _inputs(job: TrainingJob) -> StageInputs:
 def _latest_checkpoint(job: TrainingJob) -> Iterator[Path | None]:
     """Give the furthest of the checkpoints that Ray and the launch know, None at the beginning of a run."""
     reported = ray.train.get_checkpoint()
-    known = [_address(reported)] if reported is not None else []
+    known = [address_of(reported)] if reported is not None else []
     addresses = [*known, job.resume] if job.resume else known
     if not addresses:
         yield None
@@ -142,12 +142,7 @@ def checkpoint_name(samples_seen: int) -> str:
     return f"checkpoint_{samples_seen:012d}"
 
 
-def samples_of(address: str) -> int:
-    """Return the count of samples in a checkpoint's name."""
-    return int(address.rpartition("_")[2])
-
-
-def _address(checkpoint: ray.train.Checkpoint) -> str:
+def address_of(checkpoint: ray.train.Checkpoint) -> str:
     """Return a checkpoint's URI: Ray gives the path inside its file system."""
     return storage.address(checkpoint.filesystem, checkpoint.path)
 
@@ -165,7 +160,7 @@ class _Loop:
         self.started, self.started_at = started, state.samples_seen
         self.resumed, self.resumed_at = time.monotonic(), self.started_at  # the end of the last report
         self.journal = self._open_journal()
-        self.forecast = Forecast(stage_workload(job), job.config.resources.rates.get(job.stage, 0.0))
+        self.forecast = Forecast(stage_samples(job), job.config.resources.rates.get(job.stage, 0.0))
         self.upload = threading.Semaphore()  # one at a time, so that a slow store holds training up, not the disk
         self.was_noticed = False
 

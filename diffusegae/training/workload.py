@@ -1,5 +1,7 @@
 """What a stage will read, train and write, computed from its config and its data before it starts."""
 
+from dataclasses import replace
+
 import torch
 
 from diffusegae.data.latents import read_latent_manifest
@@ -13,15 +15,23 @@ _FLOAT_BYTES = 4
 _TRAINED = {"pretrain": ("encoder", "unet"), "refine": ("gae",)}
 
 
-def stage_workload(job: TrainingJob) -> Workload:
-    """Return a stage's samples and steps, and the bytes that all of its workers read and write."""
+def stage_samples(job: TrainingJob) -> Workload:
+    """Return a stage's samples and steps, which the config alone says."""
     stage = getattr(job.config, job.stage)
-    checkpoints = -(-stage.num_samples // stage.checkpoint_every_samples)
     return Workload(
         name=job.stage,
         amount=stage.num_samples,
         unit="GROUPs" if shared_of(stage) else "images",
         steps=-(-stage.num_samples // stage.batch_size),
+    )
+
+
+def stage_workload(job: TrainingJob) -> Workload:
+    """Return a stage's samples and steps, and the bytes that all of its workers read and write."""
+    stage = getattr(job.config, job.stage)
+    checkpoints = -(-stage.num_samples // stage.checkpoint_every_samples)
+    return replace(
+        stage_samples(job),
         bytes_read=_bytes_read(job, stage.num_samples),
         bytes_written=checkpoints * checkpoint_bytes(job),
     )

@@ -15,7 +15,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from diffusegae import storage
-from diffusegae.checkpoint import META, CheckpointMeta, Position, read_meta, read_tensors, save_checkpoint
+from diffusegae.checkpoint import (
+    META,
+    CheckpointMeta,
+    Position,
+    furthest_checkpoint,
+    read_meta,
+    read_tensors,
+    save_checkpoint,
+)
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.feed import Feed, FeedBatch, GroupSampler
 from diffusegae.data.records import LATENT
@@ -146,7 +154,7 @@ def run_trial(trial: Trial, folder: str, num_reports: int, reported: int = 0) ->
     `folder` keeps the latest checkpoint, from which it goes on after a death: first with the report that belongs to it,
     unless that is among the first `reported`, which are known. A diverged trial ends with the worst of all scores.
     """
-    found = _furthest(folder)
+    found = furthest_checkpoint(folder)
     if found:
         with local_checkpoint(found) as local:
             trial.restore(local)
@@ -168,15 +176,9 @@ def _worst(trial: Trial) -> dict[str, float]:
     return {**WORST.as_metrics(trial.config.tune.weights), DIVERGED: 1.0}
 
 
-def _furthest(folder: str) -> str:
-    """Return the address of the furthest whole checkpoint, empty if there is none; they are named by samples."""
-    there = (path.removesuffix(f"/{META}") for path in storage.list_files(folder, f"/{META}"))
-    return max((path for path in there if path.rpartition("/")[2].isdigit()), default="")  # others were cut off
-
-
 def _publish(trial: Trial, folder: str) -> None:
     """Store a checkpoint, then drop the one before, so that there is a whole one at any time."""
-    before, target = _furthest(folder), storage.join(folder, f"{trial.samples_seen:012d}")
+    before, target = furthest_checkpoint(folder), storage.join(folder, f"{trial.samples_seen:012d}")
     if before == target:
         return
     local = Path(tempfile.mkdtemp(prefix="trial-"))

@@ -74,6 +74,15 @@ class Chaos:
         shutil.copytree(self.straight / "smoke" / "images", storage / "smoke" / "images")
         return storage
 
+    def kill(self, kill: Callable[[], None], process: subprocess.Popen[bytes], log: Path) -> None:
+        """Kill a part of a run that goes on by itself, and time it until its log says that it trains again."""
+        starts = log.read_text(errors="replace").count(STARTS)
+        kill()
+        killed_at = time.monotonic()
+        self.trials.kills += 1
+        if wait_for(process, lambda: log.read_text(errors="replace").count(STARTS) > starts):
+            self.trials.seconds_to_training.append(time.monotonic() - killed_at)
+
     def check_epochs(self) -> None:
         """Assert that the reference itself used each training image exactly once per epoch."""
         samples = [members[0] for step in read_journal(journal_of(self.straight)) for members in step.samples]
@@ -116,14 +125,9 @@ def kill_workers(chaos: Chaos, times: int, latest: float = 20.0) -> None:
                 if worker is None:
                     break
                 pause(process, chaos.random.uniform(0, latest))
-                starts = log.read_text(errors="replace").count(STARTS)
                 if process.poll() is not None or not worker.is_running():
                     break
-                worker.kill()
-                killed_at = time.monotonic()
-                chaos.trials.kills += 1
-                if wait_for(process, lambda: log.read_text(errors="replace").count(STARTS) > starts):  # noqa: B023
-                    chaos.trials.seconds_to_training.append(time.monotonic() - killed_at)
+                chaos.kill(worker.kill, process, log)
             assert process.wait(timeout=RUN_SECONDS) == 0, log.read_text(errors="replace")[-3000:]
         chaos.check(storage)
 
@@ -159,13 +163,8 @@ def kill_nodes(chaos: Chaos, times: int) -> None:
                 trains = [node for node in cluster.workers if find_workers(node.process.pid)]
                 if process.poll() is not None or not trains:
                     break
-                starts = log.read_text(errors="replace").count(STARTS)
-                trains[0].kill()
                 cluster.workers.remove(trains[0])
-                killed_at = time.monotonic()
-                chaos.trials.kills += 1
-                if wait_for(process, lambda: log.read_text(errors="replace").count(STARTS) > starts):  # noqa: B023
-                    chaos.trials.seconds_to_training.append(time.monotonic() - killed_at)
+                chaos.kill(trains[0].kill, process, log)
             assert process.wait(timeout=RUN_SECONDS) == 0, log.read_text(errors="replace")[-3000:]
         chaos.check(storage)
 
