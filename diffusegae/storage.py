@@ -323,7 +323,8 @@ def _explained(uri: str) -> Iterator[None]:
         yield
     except OSError as error:
         text = str(error)
-        if any(word in text.upper() for word in _REFUSALS):
+        is_refused = isinstance(error, PermissionError) or any(word in text.upper() for word in _REFUSALS)
+        if is_refused and not is_local(uri):
             raise StorageError(
                 f"{uri}: access refused ({text}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
                 " and the bucket's policy"

@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS, JOB_SECONDS = 90.0, 900.0
+START_SECONDS, JOB_SECONDS, START_ATTEMPTS = 90.0, 900.0, 2
 _OWN_PORTS = ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", "metrics-export")
 _BIN = Path(sys.executable).parent
 _QUIET = {
@@ -106,16 +106,20 @@ class NodeCluster:
         arguments += [f"--dashboard-port={self.dashboard_port}", "--include-dashboard=true"]
         self.head = self._start(address, arguments, cpus, resources or {})
         self._wait(lambda: bool(self._get("/api/version")), "the dashboard")
+        self._wait(self._takes_jobs, "the head's job agent")
         return self.head
 
     def add_node(self, cpus: float = 2, resources: Mapping[str, float] | None = None) -> Node:
-        """Start a worker node and wait until the head knows it."""
+        """Start a worker node and wait until the head knows it; one that gives up is started again, as machines do."""
         before = self.num_alive()
-        address = f"{self.subnet}.{self._started + 1}"  # never that of another node, dead or alive
-        node = self._start(address, [f"--address={self.subnet}.1:{self.port}"], cpus, resources or {})
-        self.workers.append(node)
-        self._wait(lambda: self.num_alive() > before, f"node {address}")
-        return node
+        for _ in range(START_ATTEMPTS):
+            address = f"{self.subnet}.{self._started + 1}"  # never that of another node, dead or alive
+            node = self._start(address, [f"--address={self.subnet}.1:{self.port}"], cpus, resources or {})
+            self._wait(lambda: node.process.poll() is not None or self.num_alive() > before, f"node {address}")  # noqa: B023
+            if node.process.poll() is None:
+                self.workers.append(node)
+                return node
+        raise RuntimeError(f"no node joined in {START_ATTEMPTS} attempts:\n{self._logs()}")
 
     def num_alive(self) -> int:
         """Return how many nodes the head holds for alive."""
@@ -133,7 +137,6 @@ class NodeCluster:
 
     def submit(self, command: str, log: Path, *options: str) -> subprocess.Popen[bytes]:
         """Run `ray job submit` of a shell command in the background, with the repository as working directory."""
-        self._wait(self._takes_jobs, "the head's job agent")
         return self._submit(shlex.split(command), log, "--working-dir", ".", *options)
 
     def _submit(self, command: list[str], log: Path, *options: str) -> subprocess.Popen[bytes]:
@@ -161,10 +164,9 @@ class NodeCluster:
             *(str(_BIN / "ray"), "start", "--block", "--disable-usage-stats", f"--node-ip-address={address}"),
             *(f"--num-cpus={cpus:g}", f"--resources={json.dumps(dict(resources))}", "--object-store-memory=200000000"),
             *(f"--{name}-port={_free_port(address)}" for name in _OWN_PORTS),
+            f"--temp-dir={self.folder}/{self._started}",  # its own: nodes that share one delete each other's files
             *arguments,
         ]
-        if "--head" in arguments:
-            command.append(f"--temp-dir={self.folder}/s{self._started}")
         with (self.folder / f"node-{self._started}.log").open("wb") as log:
             process = subprocess.Popen(
                 command, env=self.variables, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -185,9 +187,11 @@ class NodeCluster:
             except (urllib.error.URLError, OSError, KeyError):
                 pass
             if time.monotonic() > deadline:
-                logs = "\n".join(path.read_text(errors="replace")[-2000:] for path in self.folder.glob("*.log"))
-                raise RuntimeError(f"{what} did not come up in {START_SECONDS:.0f} s:\n{logs}")
+                raise RuntimeError(f"{what} did not come up in {START_SECONDS:.0f} s:\n{self._logs()}")
             time.sleep(0.2)
+
+    def _logs(self) -> str:
+        return "\n".join(path.read_text(errors="replace")[-2000:] for path in self.folder.glob("*.log"))
 
 
 def find_workers(root: int) -> list[psutil.Process]:

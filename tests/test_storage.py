@@ -7,7 +7,10 @@ import pytest
 
 from diffusegae import storage
 from diffusegae.storage import StorageError, StorageNotFoundError
+from tests.faulty_proxy import Faults, faulty_proxy
 from tests.storage_server import S3_VARIABLES
+
+MEGABYTES = 25 << 20  # more than two parts of an upload
 
 
 def test_reads_what_was_written(storage_root: str) -> None:
@@ -138,6 +141,52 @@ def test_missing_bucket_is_named(s3_root: str) -> None:
         storage.read_bytes("s3://no-such-bucket/key")
     with pytest.raises(StorageNotFoundError, match="'no-such-bucket' does not exist"):
         list(storage.iterate_files("s3://no-such-bucket/key"))
+
+
+def is_part(method: str, path: str) -> bool:
+    return method == "PUT" and "partNumber=2" in path
+
+
+def test_an_upload_goes_on_after_a_503_in_its_middle(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = os.urandom(MEGABYTES)
+    with faulty_proxy(os.environ["AWS_ENDPOINT_URL"], faults := Faults(is_part, times=2)) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy)
+        storage.write_bytes(f"{s3_root}/large", content)
+        assert storage.read_bytes(f"{s3_root}/large") == content
+    assert len(faults.failed) == 2
+
+
+def test_an_upload_that_fails_for_good_is_one_error_and_leaves_the_old_content(
+    s3_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.write_bytes(f"{s3_root}/large", b"old")
+    monkeypatch.setattr(storage, "_MAX_ATTEMPTS", 2)
+    with faulty_proxy(os.environ["AWS_ENDPOINT_URL"], faults := Faults(is_part, times=1000)) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy)
+        with pytest.raises(StorageError, match=f"{s3_root}/large.*that the storage answers"):
+            storage.write_bytes(f"{s3_root}/large", os.urandom(MEGABYTES))
+        assert storage.read_bytes(f"{s3_root}/large") == b"old"
+    assert len(faults.failed) >= 2
+
+
+def test_a_listing_goes_on_after_a_503(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.write_bytes(f"{s3_root}/folder/one", b"")
+    lists = Faults(lambda method, path: method == "GET" and "list-type=2" in path, times=2)
+    with faulty_proxy(os.environ["AWS_ENDPOINT_URL"], lists) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy)
+        assert list(storage.iterate_files(f"{s3_root}/folder")) == ["one"]
+    assert len(lists.failed) == 2
+
+
+def test_wrong_credentials_are_named(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = Faults(lambda method, path: True, times=1000, status=403, code="InvalidAccessKeyId")
+    with faulty_proxy(os.environ["AWS_ENDPOINT_URL"], wrong) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy)
+        for use in (storage.read_bytes, storage.exists, lambda uri: list(storage.iterate_files(uri))):
+            with pytest.raises(StorageError, match="access refused.*check AWS_ACCESS_KEY_ID"):
+                use(f"{s3_root}/key")
+        with pytest.raises(StorageError, match="access refused.*check AWS_ACCESS_KEY_ID"):
+            storage.write_bytes(f"{s3_root}/key", b"")
 
 
 def test_missing_credentials_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
