@@ -28,6 +28,7 @@ from diffusegae.data.latents import (
 from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.pipeline import run_actors
 from diffusegae.data.shards import Manifest, read_manifest
+from diffusegae.data.thumbnails import THUMBNAILS
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.latents import ShardEncoder, local_checkpoint
 from diffusegae.editing.loading import load_editor
@@ -133,8 +134,10 @@ class Pipeline:
             self.layout.images,
             self.config.resources.rates.get("ingest", 0.0),
         )
-        if storage.is_local(self.layout.images):
-            RunLogger(self.tracking, self.run_id).log_file(Path(self.layout.images) / "thumbnails.png", "data")
+        with tempfile.TemporaryDirectory() as folder:
+            thumbnails = Path(folder) / THUMBNAILS
+            thumbnails.write_bytes(storage.read_bytes(storage.join(self.layout.images, THUMBNAILS)))
+            RunLogger(self.tracking, self.run_id).log_file(thumbnails, "data")
         return manifest
 
     def train(self, stage: StageName) -> StageDone:

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parent.parent
 START_SECONDS, JOB_SECONDS, START_ATTEMPTS = 90.0, 900.0, 2
 _OWN_PORTS = ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", "metrics-export")
 _BIN = Path(sys.executable).parent
+RAY = str(_BIN / "ray")
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # several nodes, each on its loopback address
@@ -98,6 +99,11 @@ class NodeCluster:
         """The address that jobs are submitted to."""
         return f"http://{self.subnet}.1:{self.dashboard_port}"
 
+    @property
+    def address(self) -> str:
+        """The address that nodes join at."""
+        return f"{self.subnet}.1:{self.port}"
+
     def start_head(self, cpus: float = 2, resources: Mapping[str, float] | None = None) -> Node:
         """Start the head (again) and wait until its dashboard answers."""
         address = f"{self.subnet}.1"
@@ -111,20 +117,29 @@ class NodeCluster:
 
     def add_node(self, cpus: float = 2, resources: Mapping[str, float] | None = None) -> Node:
         """Start a worker node and wait until the head knows it; one that gives up is started again, as machines do."""
-        before = self.num_alive()
         for _ in range(START_ATTEMPTS):
             address = f"{self.subnet}.{self._started + 1}"  # never that of another node, dead or alive
-            node = self._start(address, [f"--address={self.subnet}.1:{self.port}"], cpus, resources or {})
-            self._wait(lambda: node.process.poll() is not None or self.num_alive() > before, f"node {address}")  # noqa: B023
+            node = self._start(address, [f"--address={self.address}"], cpus, resources or {})
+            self._wait(lambda: node.process.poll() is not None or address in self.alive(), f"node {address}")  # noqa: B023
             if node.process.poll() is None:
                 self.workers.append(node)
                 return node
         raise RuntimeError(f"no node joined in {START_ATTEMPTS} attempts:\n{self._logs()}")
 
-    def num_alive(self) -> int:
-        """Return how many nodes the head holds for alive."""
+    def alive(self) -> set[str]:
+        """Return the addresses of the nodes that the head holds for alive."""
         nodes = self._get("/nodes?view=summary")["data"]["summary"]
-        return sum(node["raylet"].get("state") == "ALIVE" for node in nodes)
+        states = (node["raylet"] for node in nodes)
+        return {raylet["nodeManagerAddress"] for raylet in states if raylet.get("state") == "ALIVE"}
+
+    def node_ids(self) -> dict[str, str]:
+        """Return the hex ids of all nodes by address."""
+        nodes = self._get("/nodes?view=summary")["data"]["summary"]
+        return {node["raylet"]["nodeManagerAddress"]: node["raylet"]["nodeId"] for node in nodes}
+
+    def tasks(self) -> list[dict[str, str]]:
+        """Return what the cluster knows of the tasks that ran: name, state, node_id and more."""
+        return list(self._get("/api/v0/tasks?detail=1&limit=10000")["data"]["result"]["result"])
 
     def kill_head(self) -> None:
         """Lose the head, and with it the cluster: every other node ends, of its own or by force."""
@@ -140,11 +155,9 @@ class NodeCluster:
         return self._submit(shlex.split(command), log, "--working-dir", ".", *options)
 
     def _submit(self, command: list[str], log: Path, *options: str) -> subprocess.Popen[bytes]:
-        arguments = [_BIN / "ray", "job", "submit", "--address", self.dashboard, *options, "--", *command]
+        arguments = [RAY, "job", "submit", "--address", self.dashboard, *options, "--", *command]
         with log.open("wb") as output:
-            return subprocess.Popen(
-                list(map(str, arguments)), cwd=ROOT, env=self.variables, stdout=output, stderr=subprocess.STDOUT
-            )
+            return subprocess.Popen(arguments, cwd=ROOT, env=self.variables, stdout=output, stderr=subprocess.STDOUT)
 
     def _takes_jobs(self) -> bool:
         """Tell whether the head, which answers before its agent is up, runs a job."""
@@ -161,7 +174,7 @@ class NodeCluster:
     def _start(self, address: str, arguments: list[str], cpus: float, resources: Mapping[str, float]) -> Node:
         self._started += 1
         command = [
-            *(str(_BIN / "ray"), "start", "--block", "--disable-usage-stats", f"--node-ip-address={address}"),
+            *(RAY, "start", "--block", "--disable-usage-stats", f"--node-ip-address={address}"),
             *(f"--num-cpus={cpus:g}", f"--resources={json.dumps(dict(resources))}", "--object-store-memory=200000000"),
             *(f"--{name}-port={_free_port(address)}" for name in _OWN_PORTS),
             f"--temp-dir={self.folder}/{self._started}",  # its own: nodes that share one delete each other's files

@@ -1,7 +1,6 @@
 """A real S3 server on this machine for the tests of storage, and roots that one test body runs over."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -10,10 +9,12 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+BUCKET = "bench"  # is there from the start
 _START_SECONDS = 60.0
 S3_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL",
                 "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")  # fmt: skip
@@ -22,15 +23,15 @@ S3_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """Start moto on a free port and give its address."""
+    with running_server() as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def running_server(num_keys: int = 0) -> Iterator[str]:
+    """Serve S3 from a process of its own and give its address; BUCKET holds `num_keys` empty objects below `many/`."""
     port = _free_port()
-    program = Path(sys.executable).with_name("moto_server")
-    command = [
-        str(program) if program.exists() else str(shutil.which("moto_server")),
-        "-H",
-        "127.0.0.1",
-        "-p",
-        str(port),
-    ]
+    command = [sys.executable, str(Path(__file__).with_name("storage_process.py")), str(port), BUCKET, str(num_keys)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     endpoint = f"http://127.0.0.1:{port}"
     try:

@@ -9,12 +9,13 @@ from diffusegae.data.records import IMAGE
 from diffusegae.data.shards import Manifest
 from diffusegae.images import decode_batch, encode_image, label_grid, make_grid
 
+THUMBNAILS = "thumbnails.png"
 _MAX_VALUES, _ROWS, _MIN_SIDE = 12, 8, 64
 _MAX_SHARDS = 4
 
 
 def write_contact_sheet(uri: str, manifest: Manifest, column: str) -> str:
-    """Write `thumbnails.png` beside the manifest, pictures sorted by one label column; return its address."""
+    """Write THUMBNAILS beside the manifest, pictures sorted by one label column; return its address."""
     values = manifest.columns[column][:_MAX_VALUES]
     rows = _sample_rows(uri, manifest, column)
     labels = rows[column].to_numpy()
@@ -25,7 +26,7 @@ def write_contact_sheet(uri: str, manifest: Manifest, column: str) -> str:
         cells[: len(encoded), code] = decode_batch(encoded, size)
     grid = make_grid(cells.reshape(-1, size, size, 3), columns=len(values), scale=max(1, _MIN_SIDE // size))
     title = f"{manifest.num_rows:,} images of {size} px by {column}"
-    target = storage.join(uri, "thumbnails.png")
+    target = storage.join(uri, THUMBNAILS)
     storage.write_bytes(target, encode_image(label_grid(grid, values, title)))
     return target
 

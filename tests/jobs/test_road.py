@@ -19,13 +19,13 @@ from diffusegae.images import to_tensor
 from diffusegae.tracking.registry import download_checkpoint, resolve_model
 from diffusegae.training.launch import read_done
 from tests.jobs import road
+from tests.jobs.conftest import FinishedRoad
 
 pytestmark = pytest.mark.e2e
 
 
-def test_the_whole_road_then_nothing_is_done_again(tmp_path: Path) -> None:
-    storage = tmp_path / "runs"
-    text = road.run("pipeline", storage)
+def test_the_whole_road_then_nothing_is_done_again(finished_road: FinishedRoad, tmp_path: Path) -> None:
+    storage, text = finished_road
     assert "Off-diagonal excess over chance" in text
     assert "models:/diffusegae@champion (version 1)" in text
     report = (storage / "smoke" / "evaluation" / "report.html").read_text()
