@@ -13,6 +13,7 @@ from torch import Tensor
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.method import Codes, Images
+from diffusegae.forecast import Forecast, Workload
 from diffusegae.images import to_tensor
 
 logger = logging.getLogger(__name__)
@@ -23,13 +24,17 @@ LOG_SECONDS = 10.0
 class Progress:
     """Count the denoising steps done, images times steps, against those planned, and log how long the rest takes."""
 
-    def __init__(self, planned: int) -> None:
+    def __init__(self, planned: int, rate: float = 0.0) -> None:
         self.planned, self.done = planned, 0
         self.started = self._logged = time.monotonic()
+        self._forecast = Forecast(Workload("evaluate", planned, "denoising steps of an image"), rate)
+        logger.info(self._forecast.announce())
 
     def advance(self, steps: int, what: str) -> None:
         """Count steps that were done; log where it stands, at most every ten seconds."""
         self.done += steps
+        if sharper := self._forecast.advance(self.done):
+            logger.info(sharper)
         now = time.monotonic()
         if now - self._logged < LOG_SECONDS:
             return
@@ -37,6 +42,10 @@ class Progress:
         share = min(1.0, self.done / self.planned)
         left = (now - self.started) * (1 - share) / share
         logger.info("evaluate: %s: %.0f %% of all sampling done, %.0f s left", what, 100 * share, left)
+
+    def finish(self) -> None:
+        """Log how far off the forecast was."""
+        logger.info(self._forecast.verdict())
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,8 @@ def evaluate(
         ClassifierError: its images have a size that the judge cannot take.
     """
     judging = prepare_judging(lookup, config, schema, output)
-    progress = Progress(len(editors) * planned_steps(judging.plan, config, len(schema.names)))
+    planned = len(editors) * planned_steps(judging.plan, config, len(schema.names))
+    progress = Progress(planned, config.resources.rates.get("evaluate", 0.0))
     scores: dict[str, EditorScores] = {}
     examples: dict[str, Examples] = {}
     for name, editor in editors.items():
@@ -78,6 +79,7 @@ def evaluate(
         probe, z_sem, held_out = _probe(batched, judging)
         images, examples[name] = score_images(batched, judging)
         scores[name] = EditorScores(probe, z_sem, images)
+    progress.finish()
     logger.info("evaluate: drawing pictures")
     codes_picture, silhouettes = _project(held_out, judging)
     evaluation = Evaluation(

@@ -6,6 +6,7 @@ All of it is written by the process that runs the sweep, so an SQLite database h
 import logging
 
 from diffusegae import storage
+from diffusegae.forecast import Forecast, Workload
 from diffusegae.tracking.runs import RunLogger, RunStatus, finish_run, open_trial_run
 from diffusegae.tuning.job import SweepJob
 from diffusegae.tuning.ledger import Ledger, Report, Status
@@ -23,6 +24,14 @@ class Watch:
     def __init__(self, job: SweepJob, ledger: Ledger) -> None:
         self.job, self.ledger = job, ledger
         self._runs: dict[int, RunLogger] = {}
+        groups = job.config.tune.num_trials * job.samples
+        self._forecast = Forecast(
+            Workload("tune", groups, "GROUPs"), job.config.resources.rates.get("tune", 0.0), self._groups_seen()
+        )
+        logger.info("%s, if no trial is stopped early", self._forecast.announce())
+
+    def _groups_seen(self) -> int:
+        return sum(record.reports[-1].samples_seen for record in self.ledger.records if record.reports)
 
     def begin(self, number: int, point: dict[str, float | str]) -> int:
         """Enter a trial before it starts; return how many reports it made before it was cut off."""
@@ -45,6 +54,8 @@ class Watch:
             number, report.number, self.job.config.tune.num_reports, report.score, values[OWN], values[LEAK],
             values[ERROR], f"{report.samples_seen:,}",
         )  # fmt: skip
+        if sharper := self._forecast.advance(self._groups_seen()):
+            logger.info(sharper)
 
     def finish(self, number: int, status: Status) -> None:
         """Enter the end of a trial; the checkpoint of one that is not to go on is dropped."""
@@ -54,3 +65,5 @@ class Watch:
             storage.delete(self.job.checkpoints(number))
         ended = sum(record.is_finished for record in self.ledger.records)
         logger.info("trial %d %s; %d of %d trials finished", number, status, ended, self.job.config.tune.num_trials)
+        if ended == self.job.config.tune.num_trials:
+            logger.info(self._forecast.verdict())

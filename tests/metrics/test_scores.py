@@ -1,5 +1,6 @@
 """Scores of editors whose skill is known: one paints exactly what its codes say, another always paints the donor."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -79,7 +80,10 @@ def batched(obeys: bool, progress: Progress) -> BatchedEditor:
     return BatchedEditor("painter", Painter(CONFIG.sampling, obeys=obeys), 5, progress)
 
 
-def test_a_perfect_editor_scores_perfectly_and_takes_the_planned_steps(judging: Judging) -> None:
+def test_a_perfect_editor_scores_perfectly_and_takes_the_planned_steps(
+    judging: Judging, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "diffusegae.metrics")
     progress = Progress(planned_steps(judging.plan, CONFIG, 3))
     scores, examples = score_images(batched(True, progress), judging)
     metrics = scores.as_metrics()
@@ -88,6 +92,9 @@ def test_a_perfect_editor_scores_perfectly_and_takes_the_planned_steps(judging: 
     assert all(value == 0 for name, value in metrics.items() if name.endswith("mse"))
     assert (metrics["counterfactual/replace/count"], metrics["counterfactual/recombine/count"]) == (12, 12)
     assert progress.done == progress.planned
+    assert caplog.messages[0].startswith(f"evaluate: {progress.planned:,} denoising steps of an image; how long")
+    progress.finish()
+    assert caplog.messages[-1].startswith("evaluate: took 0:0")
     assert np.array_equal(
         examples.replaced, judging.lookup.take(judging.plan.replaced_truths[:2].ravel()).reshape(2, 3, 32, 32, 3)
     )

@@ -1,6 +1,7 @@
 """Who may begin, resume and confirm a sweep; a sweep of nothing but finished trials only writes its tables."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -88,6 +89,18 @@ def test_a_finished_sweep_writes_its_tables_without_ray_and_keeps_its_records(tr
     assert sweep.data.tags["mlflow.parentRunId"] == tracked.pipeline_run_id
     assert sweep.info.status == "FINISHED"
     assert {item.path for item in client.list_artifacts(job.run_id, "tune")} >= {"tune/pareto.md", "tune/winner.yaml"}
+
+
+def test_a_sweep_says_what_it_will_take_and_how_far_off_that_was(
+    tracked: SweepJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "diffusegae.tuning")
+    job = with_trials(tracked, 2, "resources.rates={tune: 100}")
+    begin(job, [0.5, 0.8])
+    total = 2 * job.samples
+    assert f"tune: {total:,} GROUPs; about" in caplog.messages[0]
+    assert "at the given 100 GROUPs/s, if no trial is stopped early" in caplog.messages[0]
+    assert any(message.startswith("tune: took 0:0") and "at the given rate" in message for message in caplog.messages)
 
 
 def test_a_sweep_that_is_there_is_neither_begun_again_nor_mixed_with_another(tracked: SweepJob) -> None:
