@@ -246,7 +246,7 @@ def main() -> None:
         SCENARIOS[options.what](chaos, options.times)
     trials = chaos.trials
     print(
-        f"{trials.kills} kills of a {options.what} in {trials.runs} runs: every run ended, every sample exactly once,"
+        f"{trials.kills} kills of a {options.what} in {trials.runs} runs: every run ended,"
     )
     print("every sample was used exactly once; weights, averages and optimizer identical bit for bit")
     if seconds := trials.seconds_to_training:

@@ -27,9 +27,9 @@ def test_the_road_on_a_cluster_gives_what_it_gives_locally(
     with mlflow_server(tmp_path / "mlflow", artifacts=f"{s3_root}/mlflow") as tracking, NodeCluster() as cluster:
         cluster.start_head()
         cluster.add_node()
-        text = cluster.run(
-            f"python jobs/pipeline.py --config smoke --set storage={runs} --set tracking.uri={tracking}", log
-        )
+        options = f"--config smoke --set storage={runs} --set tracking.uri={tracking}"
+        text = cluster.run(f"python jobs/pipeline.py {options}", log)
+        cluster.run(f"python jobs/tune.py {options} --trials 2", tmp_path / "tune.log")
         model = resolve_model(tracking, "models:/diffusegae@champion")
         registered = download_checkpoint(tracking, model.uri, tmp_path / "registered")
 
@@ -49,8 +49,9 @@ def test_the_road_on_a_cluster_gives_what_it_gives_locally(
         assert_same(copy, Path(here.checkpoint), "model")
         assert_same(copy, Path(here.checkpoint), "ema")
     assert_same(registered, tmp_path / "finetune", "ema")
+    assert storage.exists(f"{runs}/smoke/tune/winner.yaml")
     artifacts = [path.rpartition("/")[2] for path in storage.list_files(f"{s3_root}/mlflow")]
-    assert {"ema.safetensors", "report.html", "thumbnails.png"} <= set(artifacts)
+    assert {"ema.safetensors", "report.html", "thumbnails.png", "parallel.png"} <= set(artifacts)
 
 
 def assert_same(one: Path, other: Path, name: str) -> None:
