@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 RUN = "run"  # Ray Train's folder in the stage's
 STEPS_BETWEEN_NOTICES = 10  # asking for a notice of preemption is a round trip of all workers
+_DDP = {"gradient_as_bucket_view": True, "broadcast_buffers": False}  # no copy of gradients; no buffer ever changes
 STEPS_BEFORE_CHECK = 5  # zero-initialised layers pass no gradient at first
 
 
@@ -104,7 +105,7 @@ def _open_run(job: TrainingJob) -> RunLog | None:
 
 
 def _wrap(module: nn.Module) -> nn.Module:
-    wrapped: nn.Module = ray.train.torch.prepare_model(module)
+    wrapped: nn.Module = ray.train.torch.prepare_model(module, parallel_strategy_kwargs=_DDP)
     return wrapped
 
 

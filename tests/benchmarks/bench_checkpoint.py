@@ -28,7 +28,6 @@ def seconds_of(storage: str, name: str, steps: int, every: int) -> float:
     overrides = {
         "storage": storage,
         "name": name,
-        "base": "",
         "pretrain.num_samples": batch * (steps + every + 1),  # the last step always saves: it is left out
         "pretrain.report_every_samples": batch * every,
         "pretrain.checkpoint_every_samples": checkpoint,
