@@ -1,6 +1,6 @@
 """What checkpoints cost a training: stage 1 of `quick` with and without them, in alternating rounds.
 
-    python tests/benchmarks/bench_checkpoint.py [--every 10] [--steps 60]
+    python -m tests.benchmarks.bench_checkpoint [--every 10] [--steps 60]
 
 One checkpoint each 200 steps would drown in the noise of a shared machine. So they are taken each `--every` steps, and
 what a single one costs is set against the time of 200 steps. All of it counts: saving, and the upload in the background

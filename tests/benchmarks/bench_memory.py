@@ -1,6 +1,6 @@
 """Memory of the driver and of a training worker over an epoch of a million rows, of the size of `smoke`'s images.
 
-    python tests/benchmarks/bench_memory.py [--rows 1000000]
+    python -m tests.benchmarks.bench_memory [--rows 1000000]
 
 Renders and ingests the rows, then trains stage 1 of `smoke` over each of them once, in large batches. The resident
 memory of both processes is read every second, without the pages that they share with the object store; the figure is

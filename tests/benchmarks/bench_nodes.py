@@ -1,6 +1,6 @@
 """Two workers on two nodes against one worker with the same global batch, on the same cores, by `ray job submit`.
 
-    python tests/benchmarks/bench_nodes.py [--samples 1920]
+    python -m tests.benchmarks.bench_nodes [--samples 1920]
 
 A real cluster of two nodes on this machine. Stage 1 of `quick`: one worker of two threads, then two workers of one
 thread each on different nodes, in alternating rounds; the figure is the ratio of the medians of the reports' rates.

@@ -1,6 +1,6 @@
 """What 1, 8 and 64 GPUs and 22 million images would take, from what is measured here: the tables of docs/scaling.md.
 
-    python tests/benchmarks/bench_scaling.py [--flops 1e14] [--link 1e11] [--network 3e9]
+    python -m tests.benchmarks.bench_scaling [--flops 1e14] [--link 1e11] [--network 3e9]
 
 Measured on this machine: operations per image of the `paper` networks (by torch's own counter), their parameters, the
 seconds and bytes of an image of 128 px as a JPEG, and the seconds and bytes per row of planning GROUPs. Not measurable

@@ -1,6 +1,6 @@
 """Training from S3 against training from a local folder, and a listing of 100,000 keys.
 
-    python tests/benchmarks/bench_storage.py [--samples 6400]
+    python -m tests.benchmarks.bench_storage [--samples 6400]
 
 A real S3-speaking server runs beside it, on the same cores. Stage 1 of `quick` in alternating rounds; the figure is the
 ratio of the medians of the reports' rates. The listing's memory is what this process grows by while it goes through.

@@ -4,14 +4,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("bench_train.py", "bench_groups.py", "bench_ingest.py")
+ROOT = Path(__file__).parents[2]
+BENCHMARKS = (
+    "bench_train",
+    "bench_groups",
+    "bench_ingest",
+    "bench_checkpoint",
+    "bench_nodes",
+    "bench_storage",
+    "bench_memory",
+    "bench_scaling",
+)
 
 
 def main() -> None:
     """Run each benchmark in a process of its own."""
     for name in BENCHMARKS:
         print(f"== {name}", flush=True)
-        subprocess.run([sys.executable, str(Path(__file__).with_name(name))], check=True)
+        subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], check=True, cwd=ROOT)
 
 
 if __name__ == "__main__":

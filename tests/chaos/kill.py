@@ -1,9 +1,9 @@
 """Kill parts of a running training at random moments and check that nothing is lost, doubled or different.
 
-    python tests/chaos/kill.py --what worker --times 20
-    python tests/chaos/kill.py --what driver --times 20
-    python tests/chaos/kill.py --what node --times 5
-    python tests/chaos/kill.py --what head --times 5
+    python -m tests.chaos.kill --what worker --times 20
+    python -m tests.chaos.kill --what driver --times 20
+    python -m tests.chaos.kill --what node --times 5
+    python -m tests.chaos.kill --what head --times 5
 
 Stage 1 of `smoke` trains once undisturbed; then again and again with kills (kill -9) at random times, until there were
 as many as asked. A killed worker or node is survived by the run itself; after the death of a driver or head the same
@@ -245,9 +245,7 @@ def main() -> None:
         chaos = Chaos(Path(folder), options.seed)
         SCENARIOS[options.what](chaos, options.times)
     trials = chaos.trials
-    print(
-        f"{trials.kills} kills of a {options.what} in {trials.runs} runs: every run ended,"
-    )
+    print(f"{trials.kills} kills of a {options.what} in {trials.runs} runs: every run ended,")
     print("every sample was used exactly once; weights, averages and optimizer identical bit for bit")
     if seconds := trials.seconds_to_training:
         print(f"from kill to training again: median {statistics.median(seconds):.1f} s, longest {max(seconds):.1f} s")
