@@ -116,7 +116,7 @@ def row_of(stage: Stage, given: Given, decode: float, image_bytes: float) -> str
         waiting = max(0.0, exchange_seconds(stage, gpus, given) - HIDDEN * compute)
         rate = gpus * PER_GPU[stage.name] / (compute + waiting)
         images = rate * stage.image_members
-        cores = f"{images / decode:.1f} cores, {format_bytes(images * image_bytes)}/s" if images else "from memory"
+        cores = f"{images / decode:.2g} cores, {format_bytes(images * image_bytes)}/s" if images else "from memory"
         waits = f"waits {100 * waiting / (compute + waiting):.0f} %"
         cells.append(f"{hours(stage.samples / rate)}; {rate:,.0f}/s; {waits}; {cores}")
     return f"| {stage.name}: {stage.samples:,} | " + " | ".join(cells) + " |"

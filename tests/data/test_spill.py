@@ -29,7 +29,7 @@ DATA = DataConfig.model_validate(
 
 
 def spilled_mebibytes() -> int:
-    found = re.search(r"Spilled (\d+) MiB", memory_summary(stats_only=True))
+    found = re.search(r"Spilled (\d+) MiB", memory_summary(ray.get_runtime_context().gcs_address, stats_only=True))
     return int(found.group(1)) if found else 0
 
 
