@@ -82,6 +82,11 @@ class Run:
             assert self.process.poll() is None, self.text[-4000:]
             time.sleep(0.1)
 
+    def checkpoints(self) -> list[int]:
+        """Return the counts of samples of the whole checkpoints."""
+        whole = (self.storage / "smoke" / "stages" / "pretrain" / "run").glob("checkpoint_*/meta.json")
+        return sorted(int(path.parent.name.rpartition("_")[2]) for path in whole)
+
     def check_end(self) -> set[int]:
         """Wait for the end; check that every sample was used once per epoch; return the ranks that took part."""
         assert self.process.wait(timeout=300) == 0, self.text[-4000:]
@@ -107,6 +112,8 @@ def test_an_elastic_run_takes_a_new_node_in_and_goes_on_without_a_lost_one(clust
     joined = cluster.add_node(resources={"trainer": 1})
     run.wait_for(" 2 workers, starts at sample")
     run.wait_for(TRAINS, 2)
+    begun = max(run.checkpoints())
+    run.wait_until(lambda: max(run.checkpoints()) > begun)  # what two workers did is kept
     joined.kill()
     run.wait_for(TRAINS, 3)
     assert run.check_end() == {0, 1}
@@ -114,21 +121,21 @@ def test_an_elastic_run_takes_a_new_node_in_and_goes_on_without_a_lost_one(clust
 
 def test_a_notice_of_preemption_saves_at_once_and_no_step_is_lost(cluster: NodeCluster, storage: Path) -> None:
     """The notice's checkpoint is the only one but the last, so what comes after the loss can start from it alone."""
-    going = cluster.add_node(resources={"trainer": 1})
+    for _ in range(2):
+        cluster.add_node(resources={"trainer": 1})
     run = Run(
-        *(cluster, storage, 9_600),
+        *(cluster, storage, 24_000),
         *(f"pretrain.checkpoint_every_samples={NEVER}", "pretrain.report_every_samples=160"),
     )
     run.wait_for(TRAINS)
-    cluster.add_node(resources={"trainer": 1})
+    going = next(node for node in cluster.workers if find_workers(node.process.pid))
     drain(cluster, going.address, seconds=30)
     noticed = time.monotonic()
-    folder = storage / "smoke" / "stages" / "pretrain" / "run"
-    run.wait_until(lambda: any(folder.glob("checkpoint_*/meta.json")))
+    run.wait_until(lambda: bool(run.checkpoints()))
     assert time.monotonic() - noticed < 30, "saved after the machine was gone"
     going.kill()
     run.wait_for(TRAINS, 2)
-    [saved] = [int(path.parent.name.rpartition("_")[2]) for path in folder.glob("checkpoint_*/meta.json")]
+    [saved] = run.checkpoints()
     assert "preemption announced" in run.text
     assert f"1 workers, starts at sample {saved}" in run.text
     assert run.check_end() == {0}
