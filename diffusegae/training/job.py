@@ -9,7 +9,7 @@ from diffusegae.training.stages import StageName
 class TrainingJob(Config):
     """All that a worker is told, as JSON: what to train, on which rows, from which weights, kept and tracked where.
 
-    `folder` is the stage's; `resume` is its furthest whole checkpoint when it was launched, empty if there is none.
+    `folder` is the stage's, in which its checkpoints are.
     """
 
     stage: StageName
@@ -17,7 +17,6 @@ class TrainingJob(Config):
     attributes: AttributeSchema
     rows: str
     folder: str = ""
-    resume: str = ""
     weights: str = ""
     statistics: str = ""
     tracking_uri: str = ""

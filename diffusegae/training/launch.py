@@ -5,8 +5,8 @@ fingerprint of all that decides its result, and, when it is finished, `done.json
 checkpoints. The same name and config continue what was cut off, or return at once what is done; another config under
 the same name is refused.
 
-Ray Train restarts dead workers by itself, from the latest checkpoint that it has noted in a file of its own. That file
-is not written atomically, so a launch that finds it damaged drops it; the checkpoints' names tell what is there.
+Ray Train restarts dead workers by itself and notes the checkpoints in a file of its own. That file is not written
+atomically, so a launch that finds it damaged drops it; the checkpoints' names tell workers where to go on.
 """
 
 import hashlib
@@ -87,8 +87,10 @@ def launch_stage(job: TrainingJob, root: str, before: str = "") -> StageDone:
         logger.info("%s: already done, %s", job.stage, done.checkpoint)
         return done
     _claim(folder, fingerprint)
-    job = job.model_copy(update={"folder": folder, "resume": _find_resume(folder)})
-    begun = samples_of(job.resume) if job.resume else 0
+    job = job.model_copy(update={"folder": folder})
+    _drop_damaged_notes(folder)
+    furthest = furthest_checkpoint(storage.join(folder, RUN))
+    begun = samples_of(furthest) if furthest else 0
     logger.info(Forecast(stage_workload(job), job.config.resources.rates.get(job.stage, 0.0), begun).announce())
     started = time.monotonic()
     result = _fit(job, folder)
@@ -126,17 +128,16 @@ def _claim(folder: str, fingerprint: str) -> None:
     storage.write_bytes(path, json.dumps({"fingerprint": fingerprint}).encode())
 
 
-def _find_resume(folder: str) -> str:
-    """Return the stage's furthest whole checkpoint, if any; drop Ray's notes if a death left them half written."""
-    run = storage.join(folder, RUN)
-    snapshot = storage.join(run, RAY_SNAPSHOT)
-    if storage.exists(snapshot):
-        try:
-            json.loads(storage.read_bytes(snapshot))
-        except ValueError:
-            logger.warning("%s is damaged, as by a death while it was written; going on from the checkpoints", snapshot)
-            storage.delete(snapshot)
-    return furthest_checkpoint(run)
+def _drop_damaged_notes(folder: str) -> None:
+    """Drop Ray's own notes if a death left them half written; the checkpoints tell where to go on."""
+    snapshot = storage.join(folder, RUN, RAY_SNAPSHOT)
+    if not storage.exists(snapshot):
+        return
+    try:
+        json.loads(storage.read_bytes(snapshot))
+    except ValueError:
+        logger.warning("%s is damaged, as by a death while it was written; going on from the checkpoints", snapshot)
+        storage.delete(snapshot)
 
 
 def _fit(job: TrainingJob, folder: str) -> Result:

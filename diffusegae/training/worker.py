@@ -27,7 +27,15 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from diffusegae import storage
-from diffusegae.checkpoint import META, CheckpointMeta, Position, read_meta, read_tensors, samples_of, save_checkpoint
+from diffusegae.checkpoint import (
+    META,
+    CheckpointMeta,
+    Position,
+    furthest_checkpoint,
+    read_meta,
+    read_tensors,
+    save_checkpoint,
+)
 from diffusegae.data.feed import FeedBatch, GroupSampler
 from diffusegae.data.records import KEY
 from diffusegae.editing.latents import local_checkpoint
@@ -65,10 +73,10 @@ def train(payload: dict[str, Any]) -> None:
     _be_quiet()
     job = TrainingJob.model_validate(payload)
     torch.set_num_threads(max(1, int(job.config.resources.cpus_per_worker)))
-    with _latest_checkpoint(job) as folder:
+    context = ray.train.get_context()
+    rank, world_size = context.get_world_rank(), context.get_world_size()
+    with _latest_checkpoint(job, rank, world_size) as folder:
         meta = read_meta(folder) if folder is not None else None
-        context = ray.train.get_context()
-        rank, world_size = context.get_world_rank(), context.get_world_size()
         source = WorkerFeed(job, ray.train.torch.get_device(), rank, world_size)
         positions = list(meta.positions) if meta else [Position()] * job.config.data.lanes
         batches = source.start(tuple(positions))  # reads while the networks are built
@@ -126,15 +134,18 @@ def _inputs(job: TrainingJob) -> StageInputs:
 
 
 @contextmanager
-def _latest_checkpoint(job: TrainingJob) -> Iterator[Path | None]:
-    """Give the furthest of the checkpoints that Ray and the launch know, None at the beginning of a run."""
-    reported = ray.train.get_checkpoint()
-    known = [address_of(reported)] if reported is not None else []
-    addresses = [*known, job.resume] if job.resume else known
-    if not addresses:
+def _latest_checkpoint(job: TrainingJob, rank: int, world_size: int) -> Iterator[Path | None]:
+    """Give the furthest checkpoint that is stored, the same on all workers; None at the beginning of a run.
+
+    Ray knows of one only some time after it was stored: too late if a node goes as soon as its checkpoint is safe.
+    """
+    found = [furthest_checkpoint(storage.join(job.folder, RUN)) if rank == 0 else ""]
+    if world_size > 1:
+        torch.distributed.broadcast_object_list(found)
+    if not found[0]:
         yield None
         return
-    with local_checkpoint(max(addresses, key=samples_of)) as folder:
+    with local_checkpoint(found[0]) as folder:
         yield folder
 
 
