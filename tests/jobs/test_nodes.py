@@ -124,7 +124,7 @@ def test_a_notice_of_preemption_saves_at_once_and_no_step_is_lost(cluster: NodeC
     for _ in range(2):
         cluster.add_node(resources={"trainer": 1})
     run = Run(
-        *(cluster, storage, 24_000),
+        *(cluster, storage, 12_000),
         *(f"pretrain.checkpoint_every_samples={NEVER}", "pretrain.report_every_samples=160"),
     )
     run.wait_for(TRAINS)
