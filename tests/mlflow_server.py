@@ -1,7 +1,6 @@
 """A real MLflow server on this machine, as a team would have one: its runs in a database, artifacts through it."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -9,6 +8,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.ports import free_port
 
 
 @contextmanager
@@ -19,9 +20,7 @@ def mlflow_server(
     folder.mkdir(parents=True, exist_ok=True)
     if database:
         (folder / "m.db").write_bytes(database)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/m.db"]
     command += ["--artifacts-destination", artifacts or str(folder / "artifacts")]

@@ -9,7 +9,6 @@ import secrets
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parent.parent
 START_SECONDS, JOB_SECONDS, START_ATTEMPTS = 90.0, 900.0, 2
 _OWN_PORTS = ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", "metrics-export")
@@ -30,7 +31,6 @@ RAY = str(_BIN / "ray")
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # several nodes, each on its loopback address
-    "RAY_worker_niceness": "0",
     "RAY_DATA_USE_DATASOURCE_V2": "0",
     "OMP_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "passive",
@@ -107,7 +107,7 @@ class NodeCluster:
     def start_head(self, cpus: float = 2, resources: Mapping[str, float] | None = None) -> Node:
         """Start the head (again) and wait until its dashboard answers."""
         address = f"{self.subnet}.1"
-        self.port, self.dashboard_port = _free_port(address), _free_port(address)
+        self.port, self.dashboard_port = free_port(address), free_port(address)
         arguments = ["--head", f"--port={self.port}", f"--dashboard-host={address}"]
         arguments += [f"--dashboard-port={self.dashboard_port}", "--include-dashboard=true"]
         self.head = self._start(address, arguments, cpus, resources or {})
@@ -121,21 +121,30 @@ class NodeCluster:
             address = f"{self.subnet}.{self._started + 1}"  # never that of another node, dead or alive
             node = self._start(address, [f"--address={self.address}"], cpus, resources or {})
             self._wait(lambda: node.process.poll() is not None or address in self.alive(), f"node {address}")  # noqa: B023
+            self.workers.append(node)
             if node.process.poll() is None:
-                self.workers.append(node)
                 return node
+            self.lose(node)
         raise RuntimeError(f"no node joined in {START_ATTEMPTS} attempts:\n{self._logs()}")
+
+    def lose(self, *nodes: Node) -> None:
+        """Kill worker nodes, of which some may be dead already, and wait until the head knows."""
+        for node in nodes:
+            if node.process.poll() is None:
+                node.kill()
+            self.workers.remove(node)
+        self._wait(lambda: self.alive().isdisjoint(node.address for node in nodes), "the loss of nodes")
 
     def alive(self) -> set[str]:
         """Return the addresses of the nodes that the head holds for alive."""
-        nodes = self._get("/nodes?view=summary")["data"]["summary"]
-        states = (node["raylet"] for node in nodes)
-        return {raylet["nodeManagerAddress"] for raylet in states if raylet.get("state") == "ALIVE"}
+        return {raylet["nodeManagerAddress"] for raylet in self._raylets() if raylet.get("state") == "ALIVE"}
 
     def node_ids(self) -> dict[str, str]:
         """Return the hex ids of all nodes by address."""
-        nodes = self._get("/nodes?view=summary")["data"]["summary"]
-        return {node["raylet"]["nodeManagerAddress"]: node["raylet"]["nodeId"] for node in nodes}
+        return {raylet["nodeManagerAddress"]: raylet["nodeId"] for raylet in self._raylets()}
+
+    def _raylets(self) -> list[dict[str, str]]:
+        return [node["raylet"] for node in self._get("/nodes?view=summary")["data"]["summary"]]
 
     def tasks(self) -> list[dict[str, str]]:
         """Return what the cluster knows of the tasks that ran: name, state, node_id and more."""
@@ -176,7 +185,7 @@ class NodeCluster:
         command = [
             *(RAY, "start", "--block", "--disable-usage-stats", f"--node-ip-address={address}"),
             *(f"--num-cpus={cpus:g}", f"--resources={json.dumps(dict(resources))}", "--object-store-memory=200000000"),
-            *(f"--{name}-port={_free_port(address)}" for name in _OWN_PORTS),
+            *(f"--{name}-port={free_port(address)}" for name in _OWN_PORTS),
             f"--temp-dir={self.folder}/{self._started}",  # its own: nodes that share one delete each other's files
             *arguments,
         ]
@@ -200,7 +209,7 @@ class NodeCluster:
             except (urllib.error.URLError, OSError, KeyError):
                 pass
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{what} did not come up in {START_SECONDS:.0f} s:\n{self._logs()}")
+                raise RuntimeError(f"{what} did not come in {START_SECONDS:.0f} s:\n{self._logs()}")
             time.sleep(0.2)
 
     def _logs(self) -> str:
@@ -228,9 +237,3 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
         except ProcessLookupError:
             continue
     process.wait()
-
-
-def _free_port(address: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])

@@ -1,7 +1,6 @@
 """A real S3 server on this machine for the tests of storage, and roots that one test body runs over."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
 
 BUCKET = "bench"  # is there from the start
 _START_SECONDS = 60.0
@@ -30,7 +31,7 @@ def s3_endpoint() -> Iterator[str]:
 @contextmanager
 def running_server(num_keys: int = 0) -> Iterator[str]:
     """Serve S3 from a process of its own and give its address; BUCKET holds `num_keys` empty objects below `many/`."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, str(Path(__file__).with_name("storage_process.py")), str(port), BUCKET, str(num_keys)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     endpoint = f"http://127.0.0.1:{port}"
@@ -59,12 +60,6 @@ def s3_root(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def storage_root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Give an empty place to store things: a local folder, then a bucket."""
     return os.fspath(tmp_path / "root") if request.param == "local" else str(request.getfixturevalue("s3_root"))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(endpoint: str, server: subprocess.Popen[bytes]) -> None:

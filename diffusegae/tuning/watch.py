@@ -31,7 +31,7 @@ class Watch:
         logger.info("%s, if no trial is stopped early", self._forecast.announce())
 
     def _groups_seen(self) -> int:
-        return sum(record.reports[-1].samples_seen for record in self.ledger.records if record.reports)
+        return sum(record.last.samples_seen for record in self.ledger.records if record.last)
 
     def begin(self, number: int, point: dict[str, float | str]) -> int:
         """Enter a trial before it starts; return how many reports it made before it was cut off."""

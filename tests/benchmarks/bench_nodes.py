@@ -13,8 +13,8 @@ from pathlib import Path
 
 from diffusegae.config.load import load_config
 from diffusegae.pipeline import Pipeline
-from diffusegae.tracking.runs import open_stage_run, read_history
 from jobs.cli import PRESETS
+from tests.benchmarks.rates import pretrain_rates
 from tests.nodes import NodeCluster
 
 KINDS = {
@@ -37,10 +37,7 @@ def rates_of(cluster: NodeCluster, storage: str, workers: int, number: int, samp
     log = Path(storage) / f"{workers}-{number}.log"
     cluster.run(f"python jobs/ingest.py --config quick {words}", log)
     cluster.run(f"python jobs/train.py --config quick --stage pretrain {words}", log)
-    config = load_config("quick", overrides, PRESETS)
-    pipeline = Pipeline(config)
-    run_id = open_stage_run(pipeline.tracking, config, pipeline.run_id, "pretrain")
-    return [rate for _, rate in read_history(pipeline.tracking, run_id, "pretrain/samples_per_second")][1:]
+    return pretrain_rates(Pipeline(load_config("quick", overrides, PRESETS)))[1:]
 
 
 def main() -> None:

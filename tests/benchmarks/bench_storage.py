@@ -19,8 +19,8 @@ import psutil
 from diffusegae import storage
 from diffusegae.config.load import load_config
 from diffusegae.pipeline import Pipeline
-from diffusegae.tracking.runs import open_stage_run, read_history
 from jobs.cli import PRESETS, connect
+from tests.benchmarks.rates import pretrain_rates
 from tests.storage_server import BUCKET, running_server
 
 NUM_KEYS = 100_000
@@ -57,12 +57,10 @@ def rates_of(root: str, name: str, tracking: str, samples: int) -> list[float]:
         f"pretrain.report_every_samples={samples // 5}",
         f"pretrain.checkpoint_every_samples={samples}",
     ]
-    config = load_config("quick", overrides, PRESETS)
-    pipeline = Pipeline(config)
+    pipeline = Pipeline(load_config("quick", overrides, PRESETS))
     pipeline.ingest()
     pipeline.train("pretrain")
-    run_id = open_stage_run(tracking, config, pipeline.run_id, "pretrain")
-    return [rate for _, rate in read_history(tracking, run_id, "pretrain/samples_per_second")][1:]
+    return pretrain_rates(pipeline)[1:]
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Training through Ray Train and Ray Data against a bare torch loop of the same model and batch, in one run.
 
-    python tests/benchmarks/bench_train.py [--samples 3200]
+    python -m tests.benchmarks.bench_train [--samples 3200]
 
 Both run stage 1 of `quick` on the same threads. Rounds alternate, so that a noisy machine hits both alike; the figure
 is the ratio of the medians. Ray's start-up is printed beside it and not part of the ratio.
@@ -21,11 +21,11 @@ from diffusegae.data.shards import read_manifest
 from diffusegae.images import to_tensor
 from diffusegae.pipeline import Layout, Pipeline
 from diffusegae.schema import AttributeSchema
-from diffusegae.tracking.runs import open_stage_run, read_history
 from diffusegae.training.stages import StageInputs
 from diffusegae.training.step import TrainingState
 from diffusegae.training.table import STAGES
 from jobs.cli import PRESETS, connect
+from tests.benchmarks.rates import pretrain_rates
 
 
 def through_ray(storage: str, samples: int, number: int) -> tuple[list[float], float]:
@@ -47,8 +47,7 @@ def through_ray(storage: str, samples: int, number: int) -> tuple[list[float], f
     started = time.perf_counter()
     pipeline.train("pretrain")
     seconds = time.perf_counter() - started
-    run_id = open_stage_run(pipeline.tracking, config, pipeline.run_id, "pretrain")
-    rates = [rate for _, rate in read_history(pipeline.tracking, run_id, "pretrain/samples_per_second")]
+    rates = pretrain_rates(pipeline)
     steps = sum(samples / 5 / rate for rate in rates)
     return rates[1:], seconds - steps
 

@@ -47,10 +47,7 @@ def head() -> Iterator[NodeCluster]:
 def cluster(head: NodeCluster) -> Iterator[NodeCluster]:
     """Give the cluster; the nodes that a test adds are lost at its end."""
     yield head
-    for node in head.workers:
-        if node.process.poll() is None:
-            node.kill()
-    head.workers.clear()
+    head.lose(*head.workers)
 
 
 class Run:
@@ -102,7 +99,6 @@ class Run:
         return {step.rank for step in steps}
 
 
-@pytest.mark.skip(reason="not yet seen to pass as it stands: beside a training, two cores start a node too slowly")
 def test_an_elastic_run_takes_a_new_node_in_and_goes_on_without_a_lost_one(cluster: NodeCluster, storage: Path) -> None:
     cluster.add_node(resources={"trainer": 1})
     run = Run(
@@ -157,7 +153,8 @@ def test_four_nodes_two_train_and_one_decodes_for_them(cluster: NodeCluster, sto
         *("resources.decode=cluster", "resources.reader_resources={decoder: 0.1}"),
     )
     run.wait_for(TRAINS)
-    assert len(cluster.alive()) == 4
+    assert cluster.head is not None
+    assert cluster.alive() == {node.address for node in (cluster.head, *trainers, decoder)}
     assert [len(find_workers(node.process.pid)) for node in trainers] == [1, 1]
     readers = {task["node_id"] for task in cluster.tasks() if "read_row_groups" in task["name"]}
     assert readers == {cluster.node_ids()[decoder.address]}

@@ -1,7 +1,6 @@
 """The service as `make serve` starts it: a registered model, Ray Serve, HTTP."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from diffusegae.editing.editor import Editor
 from diffusegae.images import decode_image, encode_image, to_pixels, to_tensor
 from diffusegae.tracking.registry import register_model
 from diffusegae.tracking.runs import open_pipeline_run, tracking_uri
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 LOCAL_RAY = {
@@ -34,9 +34,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, config: PipelineConfig, ch
     stored = config.model_copy(update={"storage": str(folder)})
     uri = tracking_uri(stored)
     register_model(uri, open_pipeline_run(uri, stored), checkpoint, stored)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "jobs.serve", "--config", "smoke", "--tracking-uri", uri, "--port", str(port)]
     environment = {**os.environ, **LOCAL_RAY, "PYTHONPATH": str(ROOT)}
     with (folder / "log").open("wb") as log:
