@@ -60,7 +60,7 @@ class Chaos:
 
     def __init__(self, folder: Path, seed: int, num_samples: int = NUM_SAMPLES) -> None:
         self.folder, self.random, self.trials = folder, random.Random(seed), Trials()
-        self.num_samples = num_samples
+        self.num_samples, self.last_log = num_samples, ""
         self.settings = (*SETTINGS, "--set", f"pretrain.num_samples={num_samples}")
         self.straight = folder / "straight"
         road.run("ingest", self.straight)
@@ -132,18 +132,19 @@ def kill_workers(chaos: Chaos, times: int, latest: float = 20.0) -> None:
         chaos.check(storage)
 
 
-def kill_drivers(chaos: Chaos, times: int) -> None:
-    """Kill drivers with all of their local Ray, and give the same command again."""
+def kill_drivers(chaos: Chaos, times: int, after: str = "", latest: float = 30.0) -> None:
+    """Kill drivers with all of their local Ray, at most `latest` seconds after a text of their log; the same again."""
     while chaos.trials.kills < times:
         storage, log = chaos.fresh(), chaos.folder / "driver.log"
         for _ in range(min(KILLS_PER_RUN, times - chaos.trials.kills)):
             process = road.start("train", storage, "--stage", "pretrain", *chaos.settings, log=log)
-            pause(process, chaos.random.uniform(0, 30))
+            wait_for(process, lambda: after in log.read_text(errors="replace"))  # noqa: B023
+            pause(process, chaos.random.uniform(0, latest))
             if process.poll() is not None:
                 break
             kill_tree(process)
             chaos.trials.kills += 1
-        road.run("train", storage, "--stage", "pretrain", *chaos.settings)
+        chaos.last_log = road.run("train", storage, "--stage", "pretrain", *chaos.settings)
         chaos.check(storage)
 
 
