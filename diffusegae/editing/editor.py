@@ -16,13 +16,13 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion.process import from_prediction, noise_for_seeds
 from diffusegae.diffusion.samplers import SAMPLERS
 from diffusegae.diffusion.schedule import schedule_of
+from diffusegae.editing import recipes
 from diffusegae.editing.method import Codes, Images
-from diffusegae.editing.operations import interpolate_parts, recombine, replace_parts, slerp
+from diffusegae.editing.recipes import Change, Encode, Generate, InferNoise, Need, Noise, Recipe
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import AttributeSchema
 
 OnImages = Callable[[int, Images], None]
-Noise = Float[Tensor, "batch 3 height width"]
 
 
 class Editor:
@@ -39,7 +39,7 @@ class Editor:
         self.model = model.to(device).eval().requires_grad_(False)
         self.config, self.schema, self.device = config, schema, torch.device(device)
         self.sampling = sampling or config.sampling
-        self._schedule = schedule_of(config.diffusion)
+        self.schedule = schedule_of(config.diffusion)
 
     @property
     def image_size(self) -> int:
@@ -60,14 +60,14 @@ class Editor:
         """Return the x_T from which the codes generate these very images (Eq. 7)."""
         sampler, sampling = SAMPLERS[self.sampling.sampler], self.sampling
         denoise = self._denoiser(self.model.entangle(codes))
-        return sampler.invert(denoise, images.to(self.device), self._schedule, sampling.steps, clip=sampling.clip)
+        return sampler.invert(denoise, images.to(self.device), self.schedule, sampling.steps, clip=sampling.clip)
 
     @torch.inference_mode()
     def generate(self, codes: Codes, x_T: Noise, on_step: OnImages | None = None) -> Images:
         """Return images of codes from given noise; `on_step` sees each step's estimate of x_0."""
         sampler, sampling = SAMPLERS[self.sampling.sampler], self.sampling
         denoise = self._denoiser(self.model.entangle(codes))
-        x_0 = sampler.sample(denoise, x_T, self._schedule, sampling.steps, clip=sampling.clip, on_step=on_step)
+        x_0 = sampler.sample(denoise, x_T, self.schedule, sampling.steps, clip=sampling.clip, on_step=on_step)
         return x_0.clamp(-1, 1)
 
     def decode(self, codes: Codes, seeds: Sequence[int]) -> Images:
@@ -80,43 +80,48 @@ class Editor:
 
     def reconstruct(self, images: Images, seeds: Sequence[int] | None = None) -> Images:
         """Return the images as the model brings them back: from inferred x_T, or from the noise of seeds if given."""
-        codes = self.encode(images)
-        x_T = self.infer_noise(images, codes) if seeds is None else self.noise(seeds)
-        return self.generate(codes, x_T)
+        return self.follow(recipes.reconstruction(images, self._noise_or_none(seeds)))
 
     def edit(self, source: Images, donors: Mapping[str, Images], seeds: Sequence[int] | None = None) -> Images:
         """Return the source with each named attribute taken from its donor (replacement, Fig. 6).
 
         x_T is inferred from the source, or drawn from seeds if given.
         """
-        codes = self.encode(source)
-        x_T = self.infer_noise(source, codes) if seeds is None else self.noise(seeds)
-        edited = codes
-        for name, donor in donors.items():
-            edited = replace_parts(edited, self.encode(donor), [self.schema.slice_of(name)])
-        return self.generate(edited, x_T)
+        changes = {name: Change(donor) for name, donor in donors.items()}
+        return self.follow(recipes.edit(self.schema, source, changes, self._noise_or_none(seeds)))
 
     def recombine(self, donors: Mapping[str, Images], seeds: Sequence[int]) -> Images:
         """Return images whose every attribute comes from its own donor, from the noise of seeds (Fig. 7)."""
-        codes = [self.encode(donors[name]) for name in self.schema.names]
-        return self.decode(recombine(codes, self.schema.slices), seeds)
+        return self.follow(recipes.recombination(self.schema, donors, self.noise(seeds)))
 
     def interpolate(self, source: Images, target: Images, names: Sequence[str], frames: int) -> list[Images]:
-        """Return `frames` images from source to target: Lerp of the named parts, Slerp of x_T (section 4.4).
+        """Return `frames` images from source to target: Lerp of the named parts, Slerp of x_T (section 4.4)."""
+        images = self.follow(recipes.interpolation(self.schema, source, target, names, frames))
+        return list(images.split(len(source)))
 
-        With some attributes only, x_T stays the source's: what is not named must not change.
-        """
-        start, end = self.encode(source), self.encode(target)
-        x_T = self.infer_noise(source, start)
-        all_named = set(names) == set(self.schema.names)
-        x_T_end = self.infer_noise(target, end) if all_named else x_T
-        parts = [self.schema.slice_of(name) for name in names]
-        results = []
-        for alpha in torch.linspace(0, 1, frames).tolist():
-            noise = slerp(x_T, x_T_end, alpha) if all_named else x_T
-            results.append(self.generate(interpolate_parts(start, end, alpha, parts), noise))
-        return results
+    @torch.inference_mode()
+    def follow(self, recipe: Recipe) -> Tensor:
+        """Do what a recipe asks for, one need after another, and return what it returns."""
+        try:
+            need = next(recipe)
+            while True:
+                need = recipe.send(self._satisfy(need))
+        except StopIteration as end:
+            result: Tensor = end.value
+            return result
+
+    def _satisfy(self, need: Need) -> Tensor:
+        match need:
+            case Encode():
+                return self.encode(need.images)
+            case InferNoise():
+                return self.infer_noise(need.images, need.codes)
+            case Generate():
+                return self.generate(need.codes, need.x_T)
+
+    def _noise_or_none(self, seeds: Sequence[int] | None) -> Noise | None:
+        return None if seeds is None else self.noise(seeds)
 
     def _denoiser(self, z_sem: Float[Tensor, "batch z_sem"]) -> Callable[[Tensor, Tensor], Tensor]:
         kind = self.config.diffusion.prediction
-        return from_prediction(self.model.predictor(z_sem), self._schedule, kind)
+        return from_prediction(self.model.predictor(z_sem), self.schedule, kind)

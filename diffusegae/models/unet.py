@@ -5,6 +5,7 @@ as in DDPM, skips concatenated. With `pixel_unshuffle` = 2 it works on 2x2 space
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -94,6 +95,18 @@ class Condition(NamedTuple):
 
     style: Float[Tensor, "batch embedding"]
     canvas: Float[Tensor, "batch channels height width"] | None
+
+    def unstack(self) -> list["Condition"]:
+        """Return the condition of each image by itself, a batch of one."""
+        canvases = [None] * len(self.style) if self.canvas is None else self.canvas.split(1)
+        return [Condition(style, canvas) for style, canvas in zip(self.style.split(1), canvases, strict=True)]
+
+    @staticmethod
+    def stack(conditions: Sequence["Condition"]) -> "Condition":
+        """Return the conditions of one model's images as one batch."""
+        canvases = [condition.canvas for condition in conditions if condition.canvas is not None]
+        style = torch.cat([condition.style for condition in conditions])
+        return Condition(style, torch.cat(canvases) if canvases else None)
 
 
 class UNet(nn.Module):
