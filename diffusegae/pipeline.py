@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from diffusegae import storage
 from diffusegae.config.pipeline import PipelineConfig
@@ -32,6 +33,7 @@ from diffusegae.data.thumbnails import THUMBNAILS
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.latents import ShardEncoder, local_checkpoint
 from diffusegae.editing.loading import load_editor
+from diffusegae.editing.values import measure_values
 from diffusegae.forecast import Forecast, Workload
 from diffusegae.metrics.evaluation import evaluate
 from diffusegae.metrics.report import Curves, summary_text, write_report
@@ -242,9 +244,14 @@ class Pipeline:
         return summary_text(evaluation)
 
     def register(self) -> RegisteredModel:
-        """Register the fine-tuned model and give it the alias."""
+        """Register the fine-tuned model with its value codes and give it the alias."""
         with local_checkpoint(self._require("finetune").checkpoint) as checkpoint:
-            return register_model(self.tracking, self.run_id, checkpoint, self.config)
+
+            def measure() -> dict[str, Tensor]:
+                lookup = ImageLookup(self.layout.images, self.manifest)
+                return measure_values(load_editor(checkpoint, expected=self.schema), lookup, self.config.seed)
+
+            return register_model(self.tracking, self.run_id, checkpoint, self.config, measure)
 
     def run(self) -> str:
         """Do every step that is not done yet; return the matrix, the report's path and the registered version."""

@@ -7,15 +7,17 @@ requirements and this package's source.
 import hashlib
 import re
 import tempfile
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import mlflow.pyfunc
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
+from mlflow.artifacts import download_artifacts, list_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from torch import Tensor
 
 import diffusegae
 from diffusegae.checkpoint import META, CheckpointMeta, read_meta, read_tensors, save_checkpoint
@@ -23,7 +25,7 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.tracking import pyfunc
 from diffusegae.tracking.client import TrackingError, connect, explained
 
-CHECKPOINT_IN_MODEL = "data/checkpoint"
+CHECKPOINT_IN_MODEL, VALUES = "data/checkpoint", "values"
 FINGERPRINT_TAG, STAGE_TAG, ALIAS_TAG = "diffusegae.fingerprint", "diffusegae.stage", "diffusegae.alias"
 REQUIREMENTS = ("mlflow", "torch", "numpy", "pillow", "pydantic", "safetensors", "jaxtyping", "einops", "pyyaml")
 _MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
@@ -42,11 +44,17 @@ class RegisteredModel(NamedTuple):
         return f"models:/{self.name}/{self.version}"
 
 
-def register_model(uri: str, run_id: str, checkpoint: Path, config: PipelineConfig) -> RegisteredModel:
+def register_model(
+    uri: str,
+    run_id: str,
+    checkpoint: Path,
+    config: PipelineConfig,
+    measure_values: Callable[[], Mapping[str, Tensor]] | None = None,
+) -> RegisteredModel:
     """Register a finished checkpoint under the config's model name and give the new version the config's alias.
 
     The same checkpoint again is the version that exists, and the alias stays where it is: to run a finished pipeline
-    again must not move what is served.
+    again must not move what is served. A new version also holds the value codes, if they can be measured.
 
     Raises:
         CheckpointError: the directory is not a whole checkpoint.
@@ -59,6 +67,8 @@ def register_model(uri: str, run_id: str, checkpoint: Path, config: PipelineConf
         _ensure_model(client, name)
         found = _find(client, name, fingerprint)
         if found is None:
+            if measure_values is not None:
+                save_checkpoint(lean, meta, {VALUES: measure_values()})
             # A folder of its own for each checkpoint: a later one of the same run must not overwrite this version.
             source = _upload(
                 client, run_id, _save_model(lean, meta, Path(scratch, "model")), f"models/{fingerprint[:16]}"
@@ -100,6 +110,23 @@ def read_registered_meta(uri: str, model_uri: str) -> CheckpointMeta:
     """Read what is known of a registered version without its weights."""
     with tempfile.TemporaryDirectory() as folder:
         return read_meta(_download(uri, resolve_model(uri, model_uri), f"/{META}", Path(folder)).parent)
+
+
+def move_alias(uri: str, name: str, alias: str, version: str) -> None:
+    """Let an alias mean another version; TrackingError if there is none of that number."""
+    model = resolve_model(uri, f"models:/{name}/{version}")
+    with explained(uri):
+        connect(uri).set_registered_model_alias(name, alias, model.version)
+
+
+def read_registered_values(uri: str, model_uri: str) -> dict[str, Tensor]:
+    """Read the value codes of a registered version, {} if it was registered without."""
+    model = resolve_model(uri, model_uri)
+    with tempfile.TemporaryDirectory() as folder, explained(uri):
+        held = [str(file.path) for file in list_artifacts(f"{model.source}/{CHECKPOINT_IN_MODEL}", tracking_uri=uri)]
+        if not any(path.endswith(f"{VALUES}.safetensors") for path in held):
+            return {}
+        return read_tensors(_download(uri, model, f"/{VALUES}.safetensors", Path(folder)).parent, VALUES)
 
 
 def _download(uri: str, model: RegisteredModel, file: str, destination: Path) -> Path:

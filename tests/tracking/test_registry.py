@@ -14,7 +14,13 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.loading import load_editor
 from diffusegae.images import to_pixels, to_tensor
 from diffusegae.tracking.client import TrackingError
-from diffusegae.tracking.registry import download_checkpoint, read_registered_meta, register_model, resolve_model
+from diffusegae.tracking.registry import (
+    download_checkpoint,
+    read_registered_meta,
+    read_registered_values,
+    register_model,
+    resolve_model,
+)
 from diffusegae.tracking.runs import open_pipeline_run
 
 CHAMPION = "models:/diffusegae@champion"
@@ -58,6 +64,29 @@ def test_same_checkpoint_is_the_same_version_and_leaves_the_alias(
     assert first.source != second.source
     assert register_model(uri, run_id, write_checkpoint(0), config) == first
     assert resolve_model(uri, CHAMPION) == second
+
+
+def test_value_codes_are_measured_once_and_come_with_the_version(
+    uri: str, config: PipelineConfig, write_checkpoint: Callable[[int], Path], tmp_path: Path
+) -> None:
+    run_id, checkpoint = open_pipeline_run(uri, config), write_checkpoint(0)
+    values = {"letter": torch.rand(3, 12), "colour": torch.rand(2, 12)}
+    measured: list[int] = []
+
+    def measure() -> dict[str, torch.Tensor]:
+        measured.append(1)
+        return values
+
+    first = register_model(uri, run_id, checkpoint, config, measure)
+    assert register_model(uri, run_id, checkpoint, config, measure) == first
+    assert len(measured) == 1
+    found = read_registered_values(uri, CHAMPION)
+    assert found.keys() == values.keys()
+    assert all(torch.equal(found[name], values[name]) for name in values)
+    assert (download_checkpoint(uri, CHAMPION, tmp_path / "model") / "values.safetensors").is_file()
+
+    register_model(uri, run_id, write_checkpoint(1), config)
+    assert read_registered_values(uri, CHAMPION) == {}
 
 
 def test_registration_that_was_cut_off_is_finished(
