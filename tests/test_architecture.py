@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted(path for room in ("diffusegae", "jobs", "serve") for path in (ROOT / room).rglob("*.py"))
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("diffusegae.schema", "diffusegae.images"),
+    ("diffusegae.schema", "diffusegae.images", "diffusegae.client"),
     ("diffusegae.config", "diffusegae.storage", "diffusegae.checkpoint", "diffusegae.forecast"),
     ("diffusegae.models", "diffusegae.diffusion", "diffusegae.data"),
     ("diffusegae.editing", "diffusegae.metrics", "diffusegae.tracking"),
@@ -38,6 +38,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
     ),
     "fastapi": ("serve",),
     "starlette": ("serve",),
+    "httpx": ("diffusegae.client",),
     "mlflow": ("diffusegae.tracking",),
     "pyarrow.fs": ("diffusegae.storage",),
     "s3fs": ("diffusegae.storage",),
