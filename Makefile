@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= quick
 STAMP := $(VENV)/installed
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test lint serve bench install clean
+.PHONY: demo browser test lint serve bench bench-serve install clean
 
 install: $(STAMP)
 
@@ -19,7 +20,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/python jobs/pipeline.py --config $(CONFIG)
 
-test: $(STAMP)
+# The page is tested in a real browser, Debian's; elsewhere any `chromium` on the PATH will do.
+browser:
+	command -v chromium > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends chromium; }
+
+test: $(STAMP) browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: $(STAMP)
@@ -32,6 +37,9 @@ serve: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/run.py
+
+bench-serve: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.bench_serve
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -116,5 +116,7 @@ def label_grid(
 
 def _centre_square(image: Image.Image) -> Image.Image:
     side = min(image.size)
+    if image.size == (side, side):
+        return image
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))

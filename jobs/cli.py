@@ -52,18 +52,18 @@ def config_of(arguments: argparse.Namespace) -> PipelineConfig:
     return load_config(arguments.config, arguments.set, PRESETS)
 
 
-def connect(address: str) -> None:
-    """Connect to a cluster, or start Ray on this machine, reachable from this machine only."""
+def connect(address: str) -> str:
+    """Connect to a cluster, or start Ray on this machine, reachable from this machine only; return its dashboard."""
     is_local = not (address or "RAY_ADDRESS" in os.environ or "RAY_JOB_ID" in os.environ)
     for name, value in {**JOB_ENVIRONMENT, **(LOCAL_ENVIRONMENT if is_local else {})}.items():
         os.environ.setdefault(name, value)
     import ray
 
     if not is_local:
-        ray.init(address=address or "auto", log_to_driver=True)
-        return
+        return f"http://{ray.init(address=address or 'auto', log_to_driver=True).dashboard_url}"
     cpus = (os.cpu_count() or 1) + DATA_CPUS
-    ray.init(address="local", num_cpus=cpus, dashboard_host="127.0.0.1", logging_level=logging.WARNING)
+    local = ray.init(address="local", num_cpus=cpus, dashboard_host="127.0.0.1", logging_level=logging.WARNING)
+    return f"http://{local.dashboard_url}"
 
 
 def run(main: Callable[[], None]) -> None:
@@ -72,7 +72,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except Exception as error:
-        if not type(error).__module__.startswith("diffusegae."):
+        if not type(error).__module__.startswith(("diffusegae.", "serve.")):
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

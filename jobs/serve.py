@@ -4,54 +4,66 @@ Run it as a module: as a script, this file would hide the package `serve`.
 """
 
 import argparse
+import os
 import signal
+from pathlib import Path
 
 from jobs.cli import config_of, connect, parser, run
 
-REQUEST_SECONDS = 120
+START_SECONDS = 300.0
+ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:
     """Start Ray Serve, print the addresses and examples, and wait."""
     options = parser(__doc__ or "")
-    options.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    options.add_argument("--host", default="127.0.0.1", help="address to listen on; others than loopback need --tokens")
     options.add_argument("--port", type=int, default=8000)
+    options.add_argument("--tokens", default="", help="token file; python -m jobs.tokens makes its entries")
     options.add_argument(
         "--model-uri", default="", help="models:/NAME@ALIAS or models:/NAME/VERSION; the config's when empty"
     )
     options.add_argument("--tracking-uri", default="", help="MLflow server or database; the config's when empty")
+    options.add_argument("--max-replicas", type=int, default=1, help="model replicas under load")
     arguments = options.parse_args()
     config = config_of(arguments)
-    model_uri = arguments.model_uri or f"models:/{config.tracking.model_name}@{config.tracking.alias}"
-    connect(arguments.address)
-    from ray import serve
-    from ray.serve.config import HTTPOptions
-
+    os.environ.setdefault("PYTHONPATH", str(ROOT))  # Serve's processes import `serve` by its name
+    dashboard = connect(arguments.address)
+    from diffusegae.data.shards import has_manifest
+    from diffusegae.pipeline import Layout
     from diffusegae.tracking.runs import tracking_uri
-    from serve.app import ServeArgs, build_app
+    from serve.control import deploy, deployment_config
+    from serve.security import require_safe_address
 
-    app = build_app(ServeArgs(tracking_uri=arguments.tracking_uri or tracking_uri(config), model_uri=model_uri))
-    serve.start(http_options=HTTPOptions(host=arguments.host, port=arguments.port, request_timeout_s=REQUEST_SECONDS))
-    serve.run(app, name="diffusegae", route_prefix="/")
-    print(_examples(arguments, tuple(config.data.attributes)), flush=True)
+    require_safe_address(arguments.host, bool(arguments.tokens))
+    images = Layout.of(config).images
+    args = {
+        "tracking_uri": arguments.tracking_uri or tracking_uri(config),
+        "model_uri": arguments.model_uri or f"models:/{config.tracking.model_name}@{config.tracking.alias}",
+        "gallery": images if has_manifest(images) else "",
+        "tokens": str(Path(arguments.tokens).absolute()) if arguments.tokens else "",
+        "max_replicas": arguments.max_replicas,
+    }
+    deploy(dashboard, deployment_config(args, arguments.host, arguments.port), START_SECONDS)
+    print(_examples(arguments, tuple(config.data.attributes), dashboard), flush=True)
     for ending in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
         signal.signal(ending, signal.default_int_handler)
     try:
         signal.pause()
     except KeyboardInterrupt:
+        from ray import serve
+
         serve.shutdown()  # type: ignore[no-untyped-call]
 
 
-def _examples(arguments: argparse.Namespace, names: tuple[str, ...]) -> str:
+def _examples(arguments: argparse.Namespace, names: tuple[str, ...], dashboard: str) -> str:
     url = f"http://{arguments.host}:{arguments.port}"
-    donors = " ".join(f"-F donors.{name}=@{name}.png" for name in names)
     return f"""
-serving at {url}   docs: {url}/docs   description: {url}/openapi.json
+serving at {url}   API: {url}/docs   description: {url}/openapi.json
 
   curl {url}/v1/schema
   curl -F source=@a.png -F donors.{names[-1]}=@b.png {url}/v1/edit -o edited.png
-  curl {donors} -F seed=1 {url}/v1/recombine -o recombined.png
-  curl -F source=@a.png -F target=@b.png -F attributes={names[0]} {url}/v1/interpolate -o frames.png
+  python -m jobs.swap --dashboard {dashboard}     # after the alias was moved; --to VERSION moves it
 
 Ctrl-C ends it."""
 

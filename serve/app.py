@@ -1,52 +1,118 @@
 """The application builder that Ray Serve calls: `import_path: serve.app:build_app`, with `ServeArgs` as its args.
 
-The model's alias is resolved here, once: every replica gets the same version, whatever happens to the alias meanwhile.
+Aliases are resolved here, once: every replica gets the same version, whatever happens to the alias meanwhile.
 """
+
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve import Application
 
 from diffusegae.checkpoint import CheckpointMeta
-from diffusegae.tracking.registry import RegisteredModel, read_registered_meta, resolve_model
+from diffusegae.diffusion.samplers import SamplerName
+from diffusegae.editing.values import ValueCodes, known_values
+from diffusegae.tracking.registry import (
+    RegisteredModel,
+    read_registered_meta,
+    read_registered_values,
+    resolve_model,
+)
 
 from .checks import Limits
-from .deployments import EditorDeployment, IngressDeployment, ModelSource
+from .editors import EditorDeployment, ModelSource
+from .ingress import IngressDeployment, ServedModels, Surroundings
+from .job_store import JobsDeployment
 from .messages import ServedModel
+from .security import allowed_hosts, require_safe_address
 
-EDITOR_ONGOING, EDITOR_QUEUED = 4, 64  # beyond these a client is told to come back
+EDITOR_ONGOING, EDITOR_QUEUED = 32, 64  # requests in a replica's engine, and waiting; beyond, clients come back later
 INGRESS_ONGOING, INGRESS_CPUS = 200, 0.1
-HEALTH_SECONDS = 30
+JOBS_ONGOING, JOBS_CPUS = 1000, 0.05
+HEALTH_SECONDS, DRAIN_SECONDS = 30, 60
+MEBIBYTE = 2**20
 
 
 class ServeArgs(BaseModel):
-    """What is served, and with which resources."""
+    """What is served, to whom, and with which resources."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tracking_uri: str = Field(description="MLflow server or database that holds the registered model.")
+    tracking_uri: str = Field(description="MLflow server or database that holds the registered models.")
     model_uri: str = Field("models:/diffusegae@champion", description="Alias or version that is served.")
-    device: str = Field("cpu", description="Torch device of the model.")
+    others: dict[str, str] = Field(
+        {}, description="More models to serve beside it: the name in ?model= to its address."
+    )
+    gallery: str = Field("", description="Ingested data set (folder or s3://) whose pictures the page offers.")
+    host: str = Field("127.0.0.1", description="Address that Serve listens on, as in http_options.")
+    tokens: str = Field("", description="Token file; without one everybody who can connect may use the service.")
+    device: str = Field("cpu", description="Torch device of the models.")
     cpus_per_replica: float = Field(1, ge=0, description="CPUs of a model replica.")
-    gpus_per_replica: float = Field(0, ge=0, description="GPUs of a model replica.")
-    min_replicas: int = Field(1, ge=1, description="Model replicas at rest.")
-    max_replicas: int = Field(1, ge=1, description="Model replicas under load.")
-    target_ongoing_requests: float = Field(2, gt=0, description="Requests per model replica that scaling aims at.")
+    gpus_per_replica: float = Field(0, ge=0, description="GPUs of a model replica; a fraction shares one.")
+    min_replicas: int = Field(1, ge=1, description="Replicas of each model at rest.")
+    max_replicas: int = Field(1, ge=1, description="Replicas of each model under load.")
+    target_ongoing_requests: float = Field(8, gt=0, description="Requests per model replica that scaling aims at.")
+    max_images: int = Field(8, ge=1, description="Images per call of the network.")
+    cache_megabytes: int = Field(256, ge=0, description="Memory of a replica for codes and noise of repeated pictures.")
     limits: Limits = Limits()
 
 
 def build_app(args: ServeArgs) -> Application:
-    """Return the application: ingress and editor, both set to the version that the model address means now.
+    """Return the application: ingress, editors and jobs, set to the versions that the addresses mean now.
 
     Raises:
+        ConfigError: it would listen where other machines can connect, without tokens.
         TrackingError: MLflow does not answer, or has no such model.
     """
-    model = resolve_model(args.tracking_uri, args.model_uri)
-    served = describe(model, read_registered_meta(args.tracking_uri, model.uri))
-    source = ModelSource(tracking_uri=args.tracking_uri, device=args.device, served=served)
-    editor = serve.deployment(
+    require_safe_address(args.host, bool(args.tokens))
+    models = [describe_model(args.tracking_uri, args.model_uri)]
+    models += [describe_model(args.tracking_uri, uri, alias) for alias, uri in args.others.items()]
+    editors = {
+        served.alias: _editor(args, served).options(name=editor_name(served, is_first=place == 0)).bind()
+        for place, served in enumerate(models)
+    }
+    jobs = serve.deployment(name="Jobs", ray_actor_options={"num_cpus": JOBS_CPUS}, max_ongoing_requests=JOBS_ONGOING)(
+        JobsDeployment
+    )
+    ingress = serve.deployment(
+        name="Ingress",
+        user_config=ServedModels(models=tuple(models)).model_dump(mode="json"),
+        ray_actor_options={"num_cpus": INGRESS_CPUS},
+        max_ongoing_requests=INGRESS_ONGOING,
+        health_check_timeout_s=HEALTH_SECONDS,
+        graceful_shutdown_timeout_s=DRAIN_SECONDS,
+    )(IngressDeployment)
+    around = Surroundings(
+        limits=args.limits,
+        gallery=args.gallery,
+        schema_of_gallery=models[0].attributes if args.gallery else None,
+        tokens=args.tokens,
+        hosts=allowed_hosts(args.host, bool(args.tokens)),
+    )
+    return ingress.bind(editors, jobs.bind(editors), around)
+
+
+def editor_name(served: ServedModel, is_first: bool) -> str:
+    """Return the name of a model's deployment."""
+    return "Editor" if is_first else f"Editor-{served.alias}"
+
+
+def model_source(args: ServeArgs, served: ServedModel) -> ModelSource:
+    """Return what a replica of a model needs to know: the `user_config` of its deployment."""
+    return ModelSource(
+        tracking_uri=args.tracking_uri,
+        device=args.device,
+        max_images=args.max_images,
+        cache_bytes=args.cache_megabytes * MEBIBYTE,
+        served=served,
+    )
+
+
+def _editor(args: ServeArgs, served: ServedModel) -> Any:
+    """Return the deployment of one model."""
+    return serve.deployment(
         name="Editor",
-        user_config=source.model_dump(mode="json"),
+        user_config=model_source(args, served).model_dump(mode="json"),
         ray_actor_options={"num_cpus": args.cpus_per_replica, "num_gpus": args.gpus_per_replica},
         autoscaling_config={
             "min_replicas": args.min_replicas,
@@ -56,20 +122,23 @@ def build_app(args: ServeArgs) -> Application:
         max_ongoing_requests=EDITOR_ONGOING,
         max_queued_requests=EDITOR_QUEUED,
         health_check_timeout_s=HEALTH_SECONDS,
+        graceful_shutdown_timeout_s=DRAIN_SECONDS,
     )(EditorDeployment)
-    ingress = serve.deployment(
-        name="Ingress",
-        user_config=served.model_dump(mode="json"),
-        ray_actor_options={"num_cpus": INGRESS_CPUS},
-        max_ongoing_requests=INGRESS_ONGOING,
-        health_check_timeout_s=HEALTH_SECONDS,
-    )(IngressDeployment)
-    return ingress.bind(editor.bind(), args.limits)
 
 
-def describe(model: RegisteredModel, meta: CheckpointMeta) -> ServedModel:
-    """Return what the service needs to know of a version."""
+def describe_model(tracking_uri: str, model_uri: str, alias: str = "") -> ServedModel:
+    """Resolve a model's address and read what the service needs to know of the version, but not its weights."""
+    model = resolve_model(tracking_uri, model_uri)
+    meta, values = read_registered_meta(tracking_uri, model.uri), read_registered_values(tracking_uri, model.uri)
+    return describe(model, meta, values, alias or model_uri.replace("@", "/").rpartition("/")[2])
+
+
+def describe(model: RegisteredModel, meta: CheckpointMeta, values: ValueCodes, alias: str) -> ServedModel:
+    """Return what the service needs to know of a version; requests ask for it by the alias."""
+    own: SamplerName = meta.config.sampling.sampler
+    others: tuple[SamplerName, ...] = get_args(SamplerName)
     return ServedModel(
+        alias=alias,
         name=model.name,
         version=model.version,
         stage=meta.stage,
@@ -78,4 +147,6 @@ def describe(model: RegisteredModel, meta: CheckpointMeta) -> ServedModel:
         num_timesteps=meta.config.diffusion.num_timesteps,
         default_steps=meta.config.sampling.steps,
         attributes=meta.attributes,
+        samplers=(own, *(name for name in others if name != own)),
+        centroid_values=known_values(meta.attributes, values),
     )

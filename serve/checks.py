@@ -1,26 +1,48 @@
 """From messages to tasks: what the model and the limits allow is checked here, and nowhere behind it."""
 
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from PIL import Image
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from diffusegae.diffusion.schedule import timestep_grid
-from diffusegae.images import ALLOWED_FORMATS, ImageError, decode_image
-from diffusegae.schema import SchemaError
 
 from .messages import (
+    MAX_MAGNITUDE,
+    MIN_SIZE,
+    DecodeRequest,
     EditRequest,
     EncodeRequest,
     InterpolateRequest,
     Noise,
+    PictureMessage,
     RecombineRequest,
     ReconstructRequest,
+    SamplingMessage,
     ServedModel,
 )
-from .problems import Problem
-from .tasks import Edit, Encode, Interpolate, Pixels, Recombine, Reconstruct
+from .pictures import MAX_SIDE, STILL
+from .problems import Problem, shown
+from .tasks import (
+    Change,
+    Code,
+    Decode,
+    Donor,
+    Edit,
+    Encode,
+    Format,
+    Interpolate,
+    NoiseMap,
+    PictureTask,
+    Pixels,
+    Presentation,
+    Recombine,
+    Reconstruct,
+    Sampling,
+)
+from .uploads import read_picture
 
 
 class Limits(BaseModel):
@@ -32,6 +54,7 @@ class Limits(BaseModel):
     max_pixels: int = Field(16_000_000, gt=0, description="Pixels of a picture, before it is decoded.")
     max_steps: int = Field(250, gt=0, description="Sampling steps.")
     max_frames: int = Field(16, ge=2, description="Pictures of an interpolation.")
+    max_size: int = Field(1024, ge=MIN_SIZE, le=4096, description="Side of an answered picture in pixels.")
 
 
 class Checks:
@@ -41,54 +64,128 @@ class Checks:
         self.served, self.limits = served, limits
 
     def edit(self, message: EditRequest) -> Edit:
-        """Check a replacement."""
-        self._check_names(message.donors)
-        seed, steps = _seed(message.x_T, message.seed), self._steps(message.steps)
-        return Edit(self._pixels("source", message.source), self._donors(message.donors), seed, steps)
+        """Check a change of attributes."""
+        self._check_sources(message.donors, message.values)
+        changed = (*message.donors, *message.values)
+        if not changed:
+            names = ", ".join(self.served.attributes.names)
+            raise Problem(
+                422, "Nothing to change", f"donors and values are both empty; name in one of them what changes: {names}"
+            )
+        for name, strength in message.strengths.items():
+            if name not in changed:
+                self._check_names("strengths", [name])
+                detail = f"strengths.{name}={strength:g}: {name} is in neither donors nor values; add it to one of them"
+                raise Problem(422, "Strength without change", detail)
+        seed, sampling = _seed(message.x_T, message.seed), self._sampling(message)
+        source, donors = self._pixels("source", message.source), self._donors(message.donors, message.values)
+        changes = {name: Change(donor, message.strengths.get(name, 1.0)) for name, donor in donors.items()}
+        return Edit(source, changes, seed, sampling)
 
     def recombine(self, message: RecombineRequest) -> Recombine:
-        """Check a recombination: every attribute needs its donor."""
-        self._check_names(message.donors)
-        missing = [name for name in self.served.attributes.names if name not in message.donors]
+        """Check a recombination: every attribute comes from somewhere."""
+        self._check_sources(message.donors, message.values)
+        missing = [
+            name for name in self.served.attributes.names if name not in message.donors and name not in message.values
+        ]
         if missing:
-            raise Problem(422, "Donor missing", f"donors: none for {', '.join(missing)}; every attribute needs one")
-        return Recombine(self._donors(message.donors), message.seed, self._steps(message.steps))
+            detail = f"donors: none for {', '.join(missing)}; every attribute needs one, or a named value in values"
+            raise Problem(422, "Donor missing", detail)
+        noise, sampling = self._noise(message.x_T, message.seed), self._sampling(message)
+        return Recombine(self._donors(message.donors, message.values), noise, sampling)
 
     def interpolate(self, message: InterpolateRequest) -> Interpolate:
         """Check an interpolation."""
-        names = message.attributes or self.served.attributes.names
-        self._check_names(names)
+        names = tuple(dict.fromkeys(message.attributes)) or self.served.attributes.names
+        self._check_names("attributes", names)
         if message.frames > self.limits.max_frames:
-            raise Problem(
-                422, "Too many frames", f"frames={message.frames}; at most {self.limits.max_frames} are allowed"
-            )
+            detail = f"frames={shown(message.frames)}; at most {self.limits.max_frames} are allowed"
+            raise Problem(422, "Too many frames", detail)
+        sampling = self._sampling(message)
         source, target = self._pixels("source", message.source), self._pixels("target", message.target)
-        return Interpolate(source, target, names, message.frames, self._steps(message.steps))
+        return Interpolate(source, target, names, message.frames, sampling)
 
     def reconstruct(self, message: ReconstructRequest) -> Reconstruct:
         """Check a reconstruction."""
-        seed, steps = _seed(message.x_T, message.seed), self._steps(message.steps)
-        return Reconstruct(self._pixels("source", message.source), seed, steps)
+        seed, sampling = _seed(message.x_T, message.seed), self._sampling(message)
+        return Reconstruct(self._pixels("source", message.source), seed, sampling)
+
+    def decode(self, message: DecodeRequest) -> Decode:
+        """Check a decoding: every attribute's part, of its width."""
+        return Decode(
+            self._code(message.parts), self._noise(message.x_T, message.seed), sampling=self._sampling(message)
+        )
 
     def encode(self, message: EncodeRequest) -> Encode:
         """Check an encoding."""
-        return Encode(self._pixels("source", message.source))
+        sampling = self._sampling(message)
+        return Encode(self._pixels("source", message.source), sampling if message.noise else None)
 
-    def _check_names(self, names: Iterable[str]) -> None:
-        try:
-            for name in names:
-                self.served.attributes.index_of(name)
-        except SchemaError as error:
-            raise Problem(422, "Unknown attribute", str(error)) from error
+    def presentation(self, message: PictureMessage) -> Presentation:
+        """Check how the pictures of a request are to leave the service."""
+        if message.size is not None and message.size > self.limits.max_size:
+            detail = f"size={shown(message.size)}; at most {self.limits.max_size} pixels are allowed"
+            raise Problem(422, "Picture too wide", detail)
+        encoding: Format = getattr(message, "format", "png")
+        frames = message.frames if isinstance(message, InterpolateRequest) else 1
+        side, widest = message.size or self.served.image_size, MAX_SIDE[STILL[encoding]]
+        if side * frames > widest:
+            detail = (
+                f"{frames} frames of {side} pixels are wider than the {widest} that {encoding} can hold;"
+                " ask for a smaller size, fewer frames or format=png"
+            )
+            raise Problem(422, "Picture too wide", detail)
+        seconds = message.seconds if isinstance(message, InterpolateRequest) else Presentation.seconds
+        return Presentation(encoding, message.size, seconds)
 
-    def _donors(self, donors: Mapping[str, bytes]) -> dict[str, Pixels]:
-        return {name: self._pixels(f"donors.{name}", data) for name, data in donors.items()}
+    def _check_names(self, where: str, names: Iterable[str]) -> None:
+        known = self.served.attributes.names
+        for name in names:
+            if name not in known:
+                detail = f"{where}: unknown attribute {shown(name)}; the attributes are: {', '.join(known)}"
+                raise Problem(422, "Unknown attribute", detail)
+
+    def _check_sources(self, donors: Iterable[str], values: Mapping[str, str]) -> None:
+        """Check who gives which attribute, before any donor is decoded."""
+        self._check_names("donors", donors)
+        self._check_names("values", values)
+        for name in donors:
+            if name in values:
+                detail = f"donors.{name} and values.{name}: both say where {name} comes from; leave one of them out"
+                raise Problem(422, "Attribute named twice", detail)
+        for name, value in values.items():
+            self._check_value(name, value)
+
+    def _check_value(self, name: str, value: str) -> None:
+        known = self.served.centroid_values.get(name, ())
+        if value in known:
+            return
+        where = f"values.{name}={shown(value)}"
+        if known:
+            listed = ", ".join(known[:50]) + (", …" if len(known) > 50 else "")
+            raise Problem(422, "Unknown value", f"{where}; the values of {name} that go by name are: {listed}")
+        whose = f"of {name} " if any(self.served.centroid_values.values()) else ""
+        remedy = f"send a picture as donors.{name} instead"
+        raise Problem(422, "Unknown value", f"{where}: {self.served.label} knows no values {whose}by name; {remedy}")
+
+    def _donors(self, donors: Mapping[str, bytes], values: Mapping[str, str]) -> dict[str, Donor]:
+        """Decode donors; all attributes in the schema's order, so that the same request is always the same task."""
+        found: dict[str, Donor] = {name: self._pixels(f"donors.{name}", data) for name, data in donors.items()}
+        found.update(values)
+        return {name: found[name] for name in self.served.attributes.names if name in found}
+
+    def _sampling(self, message: SamplingMessage) -> Sampling:
+        sampler = message.sampler or self.served.samplers[0]
+        if sampler not in self.served.samplers:
+            allowed = ", ".join(self.served.samplers)
+            raise Problem(422, "Unknown sampler", f"sampler={shown(sampler)}; the model samples with: {allowed}")
+        return Sampling(self._steps(message.steps), sampler)
 
     def _steps(self, steps: int | None) -> int:
         if steps is None:
             return self.served.default_steps
         if steps > self.limits.max_steps:
-            raise Problem(422, "Too many steps", f"steps={steps}; at most {self.limits.max_steps} are allowed")
+            raise Problem(422, "Too many steps", f"steps={shown(steps)}; at most {self.limits.max_steps} are allowed")
         try:
             timestep_grid(self.served.num_timesteps, steps)
         except ValueError as error:
@@ -96,17 +193,64 @@ class Checks:
         return steps
 
     def _pixels(self, where: str, data: bytes) -> Pixels:
-        """Decode a picture to the model's size; its pixels are counted in its header first."""
-        try:
-            with Image.open(io.BytesIO(data), formats=ALLOWED_FORMATS) as header:
-                width, height = header.size
-            if width * height > self.limits.max_pixels:
-                detail = f"{where}: {width} x {height} pixels; at most {self.limits.max_pixels:,} pixels are allowed"
-                raise Problem(413, "Picture too large", detail)
-            return decode_image(data, self.served.image_size)
-        except (ImageError, OSError, Image.DecompressionBombError) as error:
-            detail = f"{where}: {len(data)} bytes that do not decode as {', '.join(ALLOWED_FORMATS)} ({error})"
-            raise Problem(422, "Not a picture", detail) from error
+        return read_picture(where, data, self.served.image_size, self.limits.max_pixels)
+
+    def _code(self, parts: Mapping[str, tuple[float, ...]]) -> Code:
+        schema = self.served.attributes
+        self._check_names("parts", parts)
+        missing = [name for name in schema.names if name not in parts]
+        if missing:
+            detail = f"parts: none for {', '.join(missing)}; every attribute needs its part, as encode gives it"
+            raise Problem(422, "Part missing", detail)
+        for attribute in schema.attributes:
+            length = len(parts[attribute.name])
+            if length != attribute.width:
+                detail = f"parts.{attribute.name}: {length} numbers; expected {attribute.width}, as encode gives them"
+                raise Problem(422, "Part of another width", detail)
+        return np.concatenate([np.array(parts[name], np.float32) for name in schema.names])
+
+    def _noise(self, x_T: Literal["random"] | bytes, seed: int) -> int | NoiseMap:
+        if isinstance(x_T, str):
+            return seed
+        shape = (3, self.served.image_size, self.served.image_size)
+        expected = 4 * int(np.prod(shape))
+        remedy = f"expected {expected} of little-endian float32 {list(shape)}, as encode gives them, or 'random'"
+        if len(x_T) != expected:
+            raise Problem(422, "Not a noise map", f"x_T: {len(x_T)} bytes; {remedy}")
+        noise = np.frombuffer(x_T, "<f4").astype(np.float32).reshape(shape)
+        if not (np.abs(noise) <= MAX_MAGNITUDE).all():  # neither NaN nor infinity is
+            detail = f"x_T: numbers that are not finite or beyond {MAX_MAGNITUDE:g}; {remedy}"
+            raise Problem(422, "Not a noise map", detail)
+        return noise
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation that ends in pictures: its message, and what turns that into a task."""
+
+    message: type[PictureMessage]
+    check: Callable[[Checks, Any], PictureTask]
+
+    def prepare(self, checks: Checks, message: PictureMessage) -> tuple[PictureTask, Presentation]:
+        """Return the task, and how its pictures are to leave the service."""
+        presentation = checks.presentation(message)
+        return self.check(checks, message), presentation
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "edit": Operation(EditRequest, Checks.edit),
+    "recombine": Operation(RecombineRequest, Checks.recombine),
+    "interpolate": Operation(InterpolateRequest, Checks.interpolate),
+    "reconstruct": Operation(ReconstructRequest, Checks.reconstruct),
+    "decode": Operation(DecodeRequest, Checks.decode),
+}
+
+
+def step_counts(served: ServedModel, limits: Limits) -> tuple[int, ...]:
+    """Return the numbers of steps that a model can be asked for, ascending."""
+    strides = range(1, served.num_timesteps + 1)
+    counts = {-(-served.num_timesteps // stride) for stride in strides}
+    return tuple(sorted(count for count in counts if count <= limits.max_steps))
 
 
 def _seed(x_T: Noise, seed: int) -> int | None:

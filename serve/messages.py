@@ -1,45 +1,100 @@
-"""The messages of the API: what a request may hold, what an answer holds, and what is known of the served model."""
+"""The requests of the API: what each may hold, and what is known of the model that is to answer them.
+
+JSON is read strictly, a form leniently: there every value is text or a file, and the context says so (`FORM`).
+"""
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
+from diffusegae.diffusion.samplers import SamplerName
 from diffusegae.schema import AttributeSchema
 
 MAX_SEED = 2**63 - 1
+MIN_SIZE = 16
+MAX_MAGNITUDE = 1000.0  # of z_dis and x_T, whose values are within 10 or so; beyond, float32 overflows in the network
+FORM: Mapping[str, bool] = {"form": True}
 PICTURE_SCHEMA = {
     "type": "string",
+    "minLength": 1,
+    "format": "picture",
     "contentEncoding": "base64",
     "contentMediaType": "image/png",
     "description": "PNG, JPEG or WebP in base64, or as a data: URL.",
+}
+NOISE_SCHEMA = {
+    "anyOf": [
+        {"const": "random", "type": "string"},
+        {"type": "string", "minLength": 1, "format": "noise", "contentEncoding": "base64"},
+    ],
+    "description": "x_T: random, drawn from the seed; or as encode gives it, little-endian float32 [3, s, s] in base64",
 }
 
 
 def _from_base64(value: Any) -> Any:
     """Decode a picture that came inside JSON; an uploaded file comes as bytes."""
-    if not isinstance(value, str):
+    if isinstance(value, bytes):
         return value
+    if not isinstance(value, str):
+        raise ValueError("expected a picture in base64, as text")
     text = value.partition(",")[2] if value.startswith("data:") else value
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"expected a picture in base64, or as an uploaded file ({error})") from error
+    except (binascii.Error, ValueError):
+        raise ValueError("expected a picture in base64, or as an uploaded file; what came is not base64") from None
 
 
-def _split_names(value: Any) -> Any:
-    """Read 'a,b', as a form or a command line has it."""
-    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+def _noise(value: Any) -> Any:
+    """Decode x_T; an uploaded file holds its bytes as they are."""
+    if isinstance(value, bytes) or value == "random":
+        return value
+    if not isinstance(value, str):
+        raise ValueError("expected 'random', or float32 numbers in base64, as text")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("expected 'random', or float32 numbers in base64; what came is neither") from None
+
+
+def _listed(value: Any, info: ValidationInfo) -> Any:
+    """Read 'a,b' of a form, and the list of JSON."""
+    if isinstance(value, str) and info.context == FORM:
+        value = [item.strip() for item in value.split(",") if item.strip()]
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _flag(value: Any, info: ValidationInfo) -> Any:
+    """Read true and false in a form, and nothing else that could mean them."""
+    if info.context == FORM and value not in ("true", "false"):
+        raise ValueError("Input should be true or false")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    """Read 4.0 as 4, as JSON Schema does."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Picture = Annotated[bytes, BeforeValidator(_from_base64), Field(min_length=1), WithJsonSchema(PICTURE_SCHEMA)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
-Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="Seed of the noise, when it is random.")]
+GivenNoise = Annotated[Literal["random"] | bytes, BeforeValidator(_noise), WithJsonSchema(NOISE_SCHEMA)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Part = Annotated[
+    tuple[Annotated[float, Field(ge=-MAX_MAGNITUDE, le=MAX_MAGNITUDE, allow_inf_nan=False)], ...],
+    BeforeValidator(_listed),
+]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Steps = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+Size = Annotated[int, Field(ge=MIN_SIZE), BeforeValidator(_whole)]
+Strength = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Noise = Annotated[
     Literal["inferred", "random"],
     Field(description="x_T: inferred from the source keeps its details, random keeps only what the model encodes."),
 ]
+Donors = Annotated[dict[str, Picture], Field(description="Attribute to the picture it is taken from.")]
+Values = Annotated[dict[str, str], Field(description="Attribute to the name of the value it gets.")]
 
 
 class Message(BaseModel):
@@ -48,54 +103,106 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class StepsMessage(Message):
+class SamplingMessage(Message):
+    """A request that runs the diffusion model."""
+
+    steps: Steps | None = Field(
+        None, description="Sampling steps, from an integer stride; the model's own when absent."
+    )
+    sampler: SamplerName | None = Field(None, description="Sampler; the model's own when absent.")
+
+
+class PictureMessage(SamplingMessage):
     """A request that generates pictures."""
 
-    steps: int | None = Field(None, ge=1, description="Sampling steps; the model's own number when absent.")
+    seed: Whole = Field(0, ge=0, le=MAX_SEED, description="Seed of the noise, when it is random.")
+    size: Size | None = Field(None, description="Side of the answered picture in pixels; the model's own when absent.")
 
 
-class EditRequest(StepsMessage):
-    """Replace attributes of a picture by those of donors."""
+class StillMessage(PictureMessage):
+    """A request that generates one picture."""
+
+    format: Literal["png", "jpeg", "webp"] = Field("png", description="Encoding of the answered picture.")
+
+
+class EditRequest(StillMessage):
+    """Change attributes of a picture to those of donors, or to named values.
+
+    At least one attribute is changed, and each changed one is named either in donors or in values.
+    """
 
     source: Picture
-    donors: dict[str, Picture] = Field(min_length=1, description="Attribute name to the picture it is taken from.")
+    donors: Donors = {}
+    values: Values = {}
+    strengths: dict[str, Strength] = Field(
+        {}, description="Changed attribute to how far it goes: 0 not, 1 all the way."
+    )
     x_T: Noise = "inferred"  # noqa: N815 - the paper's symbol
-    seed: Seed = 0
 
 
-class RecombineRequest(StepsMessage):
-    """Make a picture whose every attribute comes from its own donor."""
+class RecombineRequest(StillMessage):
+    """Make a picture whose every attribute comes from its own donor, or is a named value.
 
-    donors: dict[str, Picture] = Field(min_length=1, description="A donor for every attribute.")
-    seed: Seed = 0
+    Every attribute is named exactly once, in donors or in values.
+    """
+
+    donors: Donors = {}
+    values: Values = {}
+    x_T: GivenNoise = "random"  # noqa: N815
 
 
-class InterpolateRequest(StepsMessage):
-    """Go from one picture to another, in all attributes or in some."""
+class InterpolateRequest(PictureMessage):
+    """Go from one picture to another, in all attributes or in some.
+
+    A still format shows the frames side by side, an animated one shows them one after another.
+    """
 
     source: Picture
     target: Picture
     attributes: Names = Field((), description="Attributes that change; all when empty.")
-    frames: int = Field(8, ge=2, description="Pictures from source to target, both included.")
+    frames: Whole = Field(8, ge=2, description="Pictures from source to target, both included.")
+    format: Literal["png", "jpeg", "webp", "apng", "gif"] = Field("png", description="Encoding of the answer.")
+    seconds: float = Field(
+        0.1, ge=0.02, le=5, allow_inf_nan=False, description="How long an animation (apng, gif) shows a frame."
+    )
 
 
-class ReconstructRequest(StepsMessage):
+class ReconstructRequest(StillMessage):
     """Bring a picture back through the model."""
 
     source: Picture
-    x_T: Noise = "inferred"  # noqa: N815 - the paper's symbol
-    seed: Seed = 0
+    x_T: Noise = "inferred"  # noqa: N815
 
 
-class EncodeRequest(Message):
-    """Read a picture's latent parts."""
+class DecodeRequest(StillMessage):
+    """Make a picture of the attributes' parts of z_dis, as encode gives them or changed."""
+
+    parts: dict[str, Part] = Field(description="Every attribute to its part of z_dis.")
+    x_T: GivenNoise = "random"  # noqa: N815
+
+
+class EncodeRequest(SamplingMessage):
+    """Read a picture's part of z_dis for each attribute and, on request, the noise that generates it."""
 
     source: Picture
+    noise: Annotated[bool, BeforeValidator(_flag)] = Field(
+        False, description="Whether x_T is inferred as well, which takes `steps` network calls."
+    )
+
+
+class JobRequest(Message):
+    """Have an operation done while the client does not wait."""
+
+    operation: Literal["edit", "recombine", "interpolate", "reconstruct", "decode"] = Field(
+        description="Which operation; its request is what POST /v1/<operation> takes."
+    )
+    request: dict[str, Any] = Field(description="The operation's request.")
 
 
 class ServedModel(Message):
-    """What the service knows of the model version it serves."""
+    """What the service knows of a model version it serves."""
 
+    alias: str  # the name by which requests ask for it
     name: str
     version: str
     stage: str
@@ -104,6 +211,8 @@ class ServedModel(Message):
     num_timesteps: int
     default_steps: int
     attributes: AttributeSchema
+    samplers: tuple[SamplerName, ...] = ("ddim", "dpm++")  # the first is the model's own
+    centroid_values: dict[str, tuple[str, ...]] = {}  # values that can be asked for by name, of each attribute
 
     @property
     def label(self) -> str:
@@ -111,65 +220,10 @@ class ServedModel(Message):
         return f"{self.name}/{self.version}"
 
 
-class PicturesResponse(Message):
-    """Pictures as PNG in base64."""
-
-    images: tuple[str, ...]
-    model: str
-
-
-class EncodeResponse(Message):
-    """The picture's part of z_dis for each attribute."""
-
-    parts: dict[str, tuple[float, ...]]
-    model: str
-
-
-class AttributeDescription(Message):
-    """One attribute that can be edited."""
-
-    name: str
-    values: tuple[str, ...]
-    width: int
-
-
-class SchemaResponse(Message):
-    """What can be asked of the model."""
-
-    attributes: tuple[AttributeDescription, ...]
-    image_size: int
-    default_steps: int
-    max_steps: int
-    max_frames: int
-
-
-class ModelDescription(Message):
-    """One served model version."""
-
-    name: str
-    version: str
-    stage: str
-    samples_seen: int
-    image_size: int
-
-
-class ModelsResponse(Message):
-    """The model versions that answer."""
-
-    models: tuple[ModelDescription, ...]
-
-
-class HealthResponse(Message):
-    """The model answers."""
-
-    status: Literal["ok"] = "ok"
-    model: str
-
-
 class ProblemDetails(Message):
     """Why a request was refused (RFC 9457)."""
 
-    type: str = "about:blank"
+    type: str = Field("about:blank", description="The kind of problem, always the same for the same kind.")
     title: str
     status: int
     detail: str

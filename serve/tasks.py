@@ -1,38 +1,56 @@
-"""What the ingress asks of a model replica, and how an editor does it: checked pixels in, pixels or codes out."""
+"""What the ingress asks of a model replica and what comes back: checked pixels and codes in, pixels or codes out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float32, UInt8
-from torch import Tensor
 
-from diffusegae.editing.editor import Editor
-from diffusegae.images import to_pixels, to_tensor
+from diffusegae.diffusion.samplers import SamplerName
 
 Pixels = UInt8[np.ndarray, "height width 3"]
 Pictures = UInt8[np.ndarray, "count height width 3"]
 Code = Float32[np.ndarray, " z_dis"]
+NoiseMap = Float32[np.ndarray, "3 height width"]
+Donor = Pixels | str  # a picture, or the name of a value of the attribute
+Format = Literal["png", "jpeg", "webp", "apng", "gif"]
+JobStatus = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a task samples and inverts."""
+
+    steps: int
+    sampler: SamplerName
+
+
+@dataclass(frozen=True)
+class Change:
+    """Where an attribute of an edit comes from, and how far towards it: 0 leaves the source's, 1 takes the donor's."""
+
+    donor: Donor
+    strength: float = 1.0
 
 
 @dataclass(frozen=True)
 class Edit:
-    """Take the named attributes from donors; the noise is inferred from the source without a seed."""
+    """Change the named attributes; the noise is inferred from the source without a seed."""
 
     source: Pixels
-    donors: Mapping[str, Pixels]
+    changes: Mapping[str, Change]
     seed: int | None
-    steps: int
+    sampling: Sampling
 
 
 @dataclass(frozen=True)
 class Recombine:
-    """Take every attribute from its donor."""
+    """Take every attribute from its donor; the noise is drawn from a seed or given."""
 
-    donors: Mapping[str, Pixels]
-    seed: int
-    steps: int
+    donors: Mapping[str, Donor]
+    noise: int | NoiseMap
+    sampling: Sampling
 
 
 @dataclass(frozen=True)
@@ -43,7 +61,7 @@ class Interpolate:
     target: Pixels
     names: tuple[str, ...]
     frames: int
-    steps: int
+    sampling: Sampling
 
 
 @dataclass(frozen=True)
@@ -52,17 +70,36 @@ class Reconstruct:
 
     source: Pixels
     seed: int | None
-    steps: int
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class Decode:
+    """Make a picture of a z_dis; the noise is drawn from a seed or given."""
+
+    code: Code
+    noise: int | NoiseMap
+    sampling: Sampling
 
 
 @dataclass(frozen=True)
 class Encode:
-    """Read the source's z_dis."""
+    """Read the source's z_dis and, with sampling, its noise."""
 
     source: Pixels
+    sampling: Sampling | None
 
 
-PictureTask = Edit | Recombine | Interpolate | Reconstruct
+PictureTask = Edit | Recombine | Interpolate | Reconstruct | Decode
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a task is: network calls done of all; the estimates of its pictures once they are being generated."""
+
+    step: int
+    steps: int
+    pictures: Pictures | None
 
 
 @dataclass(frozen=True)
@@ -75,41 +112,30 @@ class Painted:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A z_dis, and the model version that made it."""
+    """A z_dis, the noise if it was asked for, and the model version that made them."""
 
     code: Code
+    noise: NoiseMap | None
     model: str
 
 
-def paint(editor: Editor, task: PictureTask) -> Pictures:
-    """Do a task that ends in pictures."""
-    editor = editor.with_sampling(editor.sampling.model_copy(update={"steps": task.steps}))
-    match task:
-        case Edit():
-            images = editor.edit(_batch(task.source), _batches(task.donors), _seeds(task.seed))
-        case Recombine():
-            images = editor.recombine(_batches(task.donors), [task.seed])
-        case Interpolate():
-            source, target = _batch(task.source), _batch(task.target)
-            images = torch.cat(editor.interpolate(source, target, task.names, task.frames))
-        case Reconstruct():
-            images = editor.reconstruct(_batch(task.source), _seeds(task.seed))
-    return to_pixels(images)
+@dataclass(frozen=True)
+class Presentation:
+    """How pictures leave the service: encoding, side in pixels (the model's when None), seconds of a frame."""
+
+    format: Format = "png"
+    size: int | None = None
+    seconds: float = 0.1
 
 
-def encode(editor: Editor, task: Encode) -> Code:
-    """Return the z_dis of a picture."""
-    code: Code = editor.encode(_batch(task.source))[0].cpu().numpy()
-    return code
+@dataclass(frozen=True)
+class JobState:
+    """A long request: where it is, and its pictures or the reason why there are none."""
 
-
-def _batch(pixels: Pixels) -> Float32[Tensor, "1 3 height width"]:
-    return to_tensor(pixels)[None]
-
-
-def _batches(donors: Mapping[str, Pixels]) -> dict[str, Tensor]:
-    return {name: _batch(pixels) for name, pixels in donors.items()}
-
-
-def _seeds(seed: int | None) -> list[int] | None:
-    return None if seed is None else [seed]
+    id: str
+    status: JobStatus
+    step: int
+    steps: int
+    presentation: Presentation
+    painted: Painted | None = None
+    problem: Mapping[str, str | int] | None = None

@@ -1,6 +1,5 @@
 """A kill of a training worker and one of a driver inside the suite; tests/chaos/kill.py does as many as one likes."""
 
-
 import pytest
 
 from tests.chaos.kill import Chaos, kill_drivers, kill_workers

@@ -1,22 +1,32 @@
 """A tiny model behind the API: real editor, real routes, no Ray."""
 
+import dataclasses
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
 
 from diffusegae.checkpoint import CheckpointMeta, Position, save_checkpoint
 from diffusegae.config.load import load_config
+from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.editing import recipes
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.loading import load_editor
+from diffusegae.images import to_pixels, to_tensor
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import Attribute, AttributeSchema
+from serve import tasks
 from serve.api import create_api
 from serve.checks import Limits
 from serve.messages import ServedModel
-from serve.tasks import Encode, Encoded, Painted, PictureTask, encode, paint
+from serve.problems import Problem
+from serve.service import find_model
+from serve.tasks import Encode, Encoded, JobState, Painted, PictureTask, Presentation, Progress, Sampling
 
 PRESETS = Path(__file__).parents[2] / "jobs" / "configs"
 VALUES = {"letter": ("a", "b", "c"), "colour": ("red", "blue")}
@@ -24,24 +34,118 @@ LABEL = "diffusegae/7"
 
 
 class LocalService:
-    """Does the tasks at once, in this process."""
+    """Does the tasks at once, in this process; what it was asked and what became of it can be looked up."""
 
-    def __init__(self, editor: Editor, served: ServedModel) -> None:
-        self.editor, self.served = editor, served
+    def __init__(self, editor: Editor, models: tuple[ServedModel, ...], centroids: Mapping[str, Any]) -> None:
+        self.editor, self.models, self.centroids = editor, models, centroids
         self.failure: Exception | None = None
+        self.jobs: dict[str, JobState] = {}
+        self.asked: list[tuple[str, PictureTask | Encode]] = []
+        self.closed = 0  # streams that were closed
 
-    async def paint(self, task: PictureTask) -> Painted:
-        if self.failure is not None:
-            raise self.failure
-        return Painted(paint(self.editor, task), LABEL)
+    def served(self, name: str | None = None) -> ServedModel:
+        return find_model(self.models, name)
 
-    async def encode(self, task: Encode) -> Encoded:
-        return Encoded(encode(self.editor, task), LABEL)
+    def all_served(self) -> tuple[ServedModel, ...]:
+        return self.models
+
+    async def paint(self, model: str, task: PictureTask) -> Painted:
+        self._begin(model, task)
+        return self._paint(task)
+
+    async def follow(self, model: str, task: PictureTask) -> AsyncIterator[Progress | Painted]:
+        try:
+            self._begin(model, task)
+            painted = self._paint(task)
+            yield Progress(0, task.sampling.steps, None)
+            yield Progress(1, task.sampling.steps, painted.pictures)
+            yield painted
+        finally:
+            self.closed += 1
+
+    async def encode(self, model: str, task: Encode) -> Encoded:
+        self._begin(model, task)
+        images = as_images(task.source)
+        codes = self.editor.encode(images)
+        noise = None
+        if task.sampling is not None:
+            noise = sampling_as(self.editor, task.sampling).infer_noise(images, codes)[0].numpy()
+        return Encoded(codes[0].numpy(), noise, LABEL)
 
     async def check(self) -> str:
         if self.failure is not None:
             raise self.failure
         return LABEL
+
+    async def start_job(self, model: str, task: PictureTask, presentation: Presentation) -> JobState:
+        self._begin(model, task)
+        id = f"job-{len(self.jobs)}"
+        steps = task.sampling.steps
+        self.jobs[id] = JobState(id, "done", steps, steps, presentation, self._paint(task))
+        return dataclasses.replace(self.jobs[id], status="queued", step=0, painted=None)
+
+    async def job(self, id: str) -> JobState:
+        if id not in self.jobs:
+            raise Problem(404, "Unknown job", f"there is no job {id!r}")
+        return self.jobs[id]
+
+    async def watch_job(self, id: str) -> AsyncIterator[Progress | Painted]:
+        state = await self.job(id)
+        if state.problem is not None:
+            raise Problem(int(state.problem["status"]), str(state.problem["title"]), str(state.problem["detail"]))
+        yield Progress(state.step, state.steps, None)
+        if state.painted is not None:
+            yield state.painted
+
+    async def cancel_job(self, id: str) -> None:
+        del self.jobs[id]
+
+    def _begin(self, model: str, task: PictureTask | Encode) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.asked.append((model, task))
+
+    def _paint(self, task: PictureTask) -> Painted:
+        return Painted(paint(sampling_as(self.editor, task.sampling), self.centroids, task), LABEL)
+
+
+def as_images(pixels: Any) -> torch.Tensor:
+    return to_tensor(pixels)[None]
+
+
+def sampling_as(editor: Editor, sampling: Sampling) -> Editor:
+    chosen = SamplingConfig(sampler=sampling.sampler, steps=sampling.steps, clip=editor.sampling.clip)
+    return editor.with_sampling(chosen)
+
+
+def paint(editor: Editor, centroids: Mapping[str, Any], task: PictureTask) -> Any:
+    """Do a task with the editor's own methods."""
+
+    def donor_of(name: str, donor: Any) -> torch.Tensor:
+        return torch.tensor(centroids[name][donor]) if isinstance(donor, str) else as_images(donor)
+
+    def noise_of(noise: Any) -> torch.Tensor:
+        return torch.from_numpy(noise)[None] if isinstance(noise, np.ndarray) else editor.noise([noise])
+
+    match task:
+        case tasks.Interpolate():
+            frames = editor.interpolate(as_images(task.source), as_images(task.target), task.names, task.frames)
+            return np.concatenate([to_pixels(frame) for frame in frames])
+        case tasks.Reconstruct():
+            return to_pixels(editor.reconstruct(as_images(task.source), None if task.seed is None else [task.seed]))
+        case tasks.Edit():
+            changes = {
+                name: recipes.Change(donor_of(name, change.donor), change.strength)
+                for name, change in task.changes.items()
+            }
+            noise = None if task.seed is None else editor.noise([task.seed])
+            return to_pixels(editor.follow(recipes.edit(editor.schema, as_images(task.source), changes, noise)))
+        case tasks.Decode():
+            return to_pixels(editor.generate(torch.from_numpy(task.code)[None], noise_of(task.noise)))
+        case tasks.Recombine():
+            donors = {name: donor_of(name, donor) for name, donor in task.donors.items()}
+            recipe = recipes.recombination(editor.schema, donors, noise_of(task.noise))
+            return to_pixels(editor.follow(recipe))
 
 
 @pytest.fixture(scope="session")
@@ -76,8 +180,16 @@ def editor(checkpoint: Path) -> Editor:
 
 
 @pytest.fixture(scope="session")
-def served(editor: Editor) -> ServedModel:
+def centroids() -> Mapping[str, Mapping[str, list[float]]]:
+    """The part of z_dis that a value's name stands for; `letter` only."""
+    values = np.random.default_rng(1).normal(size=(len(VALUES["letter"]), 12)).astype(np.float32)
+    return {"letter": dict(zip(VALUES["letter"], values.tolist(), strict=True))}
+
+
+@pytest.fixture(scope="session")
+def served(editor: Editor, centroids: Mapping[str, Any]) -> ServedModel:
     return ServedModel(
+        alias="diffusegae",
         name="diffusegae",
         version="7",
         stage="finetune",
@@ -86,15 +198,22 @@ def served(editor: Editor) -> ServedModel:
         num_timesteps=1000,
         default_steps=editor.sampling.steps,
         attributes=editor.schema,
+        samplers=("ddim", "dpm++"),
+        centroid_values={name: tuple(values) for name, values in centroids.items()},
     )
 
 
 @pytest.fixture
-def service(editor: Editor, served: ServedModel) -> LocalService:
-    return LocalService(editor, served)
+def service(editor: Editor, served: ServedModel, centroids: Mapping[str, Any]) -> LocalService:
+    plain = served.model_copy(update={"alias": "plain", "version": "6", "centroid_values": {}})
+    return LocalService(editor, (served, plain), centroids)
 
 
 @pytest.fixture
-def client(service: LocalService) -> TestClient:
-    limits = Limits(max_request_bytes=200_000, max_pixels=200 * 200, max_steps=100, max_frames=4)
+def limits() -> Limits:
+    return Limits(max_request_bytes=200_000, max_pixels=200 * 200, max_steps=100, max_frames=4, max_size=256)
+
+
+@pytest.fixture
+def client(service: LocalService, limits: Limits) -> TestClient:
     return TestClient(create_api(service, limits))

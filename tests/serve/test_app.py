@@ -1,14 +1,19 @@
+"""The application builder and the deploy file: what they take, what they refuse, what a swap changes."""
+
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from pydantic import ValidationError
 from ray.serve.schema import ServeDeploySchema
 
 from diffusegae.checkpoint import read_meta
+from diffusegae.config.load import ConfigError
 from diffusegae.tracking.client import TrackingError
 from diffusegae.tracking.registry import RegisteredModel
 from serve.app import ServeArgs, build_app, describe
+from serve.control import with_models
 
 CONFIG = Path(__file__).parents[2] / "serve" / "config.yaml"
 
@@ -36,11 +41,33 @@ def test_a_missing_registry_is_named_before_anything_starts(tmp_path: Path) -> N
 
 
 def test_the_description_is_the_checkpoints(checkpoint: Path) -> None:
-    served = describe(RegisteredModel("diffusegae", "3", "file:///m"), read_meta(checkpoint))
-    assert (served.label, served.image_size, served.num_timesteps, served.default_steps) == (
-        "diffusegae/3",
-        32,
-        1000,
-        4,
-    )
+    values = {"letter": torch.zeros(3, 12), "colour": torch.tensor([[0.0] * 12, [float("nan")] * 12])}
+    served = describe(RegisteredModel("diffusegae", "3", "file:///m"), read_meta(checkpoint), values, "champion")
+    assert (served.alias, served.label, served.image_size) == ("champion", "diffusegae/3", 32)
+    assert (served.num_timesteps, served.default_steps, served.samplers) == (1000, 4, ("ddim", "dpm++"))
     assert served.attributes.names == ("letter", "colour")
+    assert served.centroid_values == {"letter": ("a", "b", "c"), "colour": ("red",)}
+
+
+def test_it_listens_elsewhere_only_with_tokens() -> None:
+    with pytest.raises(ConfigError, match=r"0\.0\.0\.0.*give a token file"):
+        build_app(ServeArgs(tracking_uri="http://mlflow:5000", host="0.0.0.0"))
+
+
+def test_a_swap_changes_the_versions_and_nothing_else(checkpoint: Path) -> None:
+    deployed = {"name": "diffusegae", "args": {"x": 1}, "deployments": [{"name": "Editor", "max_replicas_per_node": 1}]}
+    args = ServeArgs(tracking_uri="http://mlflow:5000", others={"old": "models:/diffusegae/1"})
+    models = [
+        describe(RegisteredModel("diffusegae", version, "file:///m"), read_meta(checkpoint), {}, alias)
+        for version, alias in (("3", "champion"), ("1", "old"))
+    ]
+    config = with_models(deployed, args, models)
+    assert {key: value for key, value in config.items() if key != "deployments"} == {
+        key: value for key, value in deployed.items() if key != "deployments"
+    }
+    ingress, first, second = config["deployments"]
+    assert ingress["name"] == "Ingress"
+    assert [each["version"] for each in ingress["user_config"]["models"]] == ["3", "1"]
+    assert (first["name"], first["max_replicas_per_node"]) == ("Editor", 1)
+    assert first["user_config"]["served"]["version"] == "3"
+    assert (second["name"], second["user_config"]["served"]["version"]) == ("Editor-old", "1")

@@ -1,8 +1,8 @@
-"""The service as `make serve` starts it: a registered model, Ray Serve, HTTP."""
+"""The service as `make serve` starts it: registered models, Ray Serve, HTTP; another version put in while it works."""
 
-import os
-import subprocess
-import sys
+import base64
+import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,63 +10,49 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import torch
 
+from diffusegae.checkpoint import read_meta, read_tensors, save_checkpoint
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.editor import Editor
 from diffusegae.images import decode_image, encode_image, to_pixels, to_tensor
-from diffusegae.tracking.registry import register_model
-from diffusegae.tracking.runs import open_pipeline_run, tracking_uri
-from tests.ports import free_port
+from tests.serve.running import RunningService, register, running_service
 
-ROOT = Path(__file__).parents[2]
-LOCAL_RAY = {
-    "OMP_NUM_THREADS": "1",
-    "RAY_AUTH_MODE": "disabled",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # a busy test machine starts processes slowly
-}
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+SOURCE, DONOR = (encode_image(pixels) for pixels in PIXELS)
+FILES = {"source": ("s.png", SOURCE), "donors.colour": ("d.png", DONOR)}
+
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, config: PipelineConfig, checkpoint: Path) -> Iterator[str]:
+def service(
+    tmp_path_factory: pytest.TempPathFactory, config: PipelineConfig, checkpoint: Path
+) -> Iterator[RunningService]:
+    """Register three versions of which the first is champion and the third is broken, and serve the champion."""
     folder = tmp_path_factory.mktemp("service")
-    stored = config.model_copy(update={"storage": str(folder)})
-    uri = tracking_uri(stored)
-    register_model(uri, open_pipeline_run(uri, stored), checkpoint, stored)
-    port = free_port()
-    command = [sys.executable, "-m", "jobs.serve", "--config", "smoke", "--tracking-uri", uri, "--port", str(port)]
-    environment = {**os.environ, **LOCAL_RAY, "PYTHONPATH": str(ROOT)}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        wait_until_healthy(f"http://127.0.0.1:{port}", process, folder / "log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(120)
+    weights = read_tensors(checkpoint, "ema")
+    variants = [weights, {name: value * 1.1 for name, value in weights.items()}]
+    variants.append({name: torch.full_like(value, float("nan")) for name, value in weights.items()})
+    checkpoints = [folder / f"{number}" for number in range(len(variants))]
+    for path, variant in zip(checkpoints, variants, strict=True):
+        save_checkpoint(path, read_meta(checkpoint), {"ema": variant})
+    tracking = register(config.model_copy(update={"storage": str(folder)}), checkpoints)
+    with running_service(folder, tracking) as running:
+        yield running
 
 
-def wait_until_healthy(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(360):
-        try:
-            if httpx.get(f"{address}/v1/health", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.5)
-    raise AssertionError(f"the service did not come up:\n{log.read_text()}")
+def post(service: RunningService, path: str, steps: int) -> httpx.Response:
+    return httpx.post(f"{service.url}/v1/{path}", files=FILES, data={"steps": str(steps)}, timeout=60)
 
 
-@pytest.mark.e2e
-def test_the_registered_champion_edits_over_http(address: str, editor: Editor) -> None:
-    assert httpx.get(f"{address}/v1/health").json()["model"] == "diffusegae/1"
-    assert "/v1/edit" in httpx.get(f"{address}/openapi.json").json()["paths"]
+def test_the_registered_champion_edits_over_http(service: RunningService, editor: Editor) -> None:
+    assert httpx.get(f"{service.url}/v1/health").json()["model"] == "diffusegae/1"
+    assert "/v1/edit" in httpx.get(f"{service.url}/openapi.json").json()["paths"]
+    page = httpx.get(service.url)
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
 
-    source, donor = (encode_image(pixels) for pixels in PIXELS)
-    files = {"source": ("s.png", source), "donors.colour": ("d.png", donor)}
-    response = httpx.post(f"{address}/v1/edit", files=files, data={"steps": "2"}, timeout=60)
+    response = post(service, "edit", 2)
     assert response.status_code == 200, response.text
     assert response.headers["x-model"] == "diffusegae/1"
     quick = editor.with_sampling(editor.sampling.model_copy(update={"steps": 2}))
@@ -74,8 +60,88 @@ def test_the_registered_champion_edits_over_http(address: str, editor: Editor) -
     difference = decode_image(response.content).astype(int) - to_pixels(expected)[0]
     assert abs(difference).max() <= 1  # another number of threads may round otherwise
 
-    wrong = httpx.post(f"{address}/v1/edit", files={"source": source, "donors.size": donor}, timeout=60)
+    wrong = httpx.post(f"{service.url}/v1/edit", files={"source": SOURCE, "donors.size": DONOR}, timeout=60)
     assert (wrong.status_code, wrong.headers["content-type"]) == (422, "application/problem+json")
     assert "letter, colour" in wrong.json()["detail"]
-    large = httpx.post(f"{address}/v1/encode", files={"source": b"x" * (21 * 2**20)}, timeout=60)
+    large = httpx.post(f"{service.url}/v1/encode", files={"source": b"x" * (21 * 2**20)}, timeout=60)
     assert large.status_code == 413
+    foreign = httpx.get(f"{service.url}/v1/models", headers={"Host": "elsewhere.example"})
+    assert foreign.status_code == 421
+
+
+def test_progress_comes_while_the_picture_is_made(service: RunningService) -> None:
+    events = []
+    headers = {"Accept": "text/event-stream"}
+    with httpx.stream(
+        "POST", f"{service.url}/v1/edit", files=FILES, data={"steps": "100"}, headers=headers, timeout=60
+    ) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        name = ""
+        for line in answer.iter_lines():
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                events.append((name, json.loads(line.removeprefix("data: "))))
+    *progress, (last, done) = events
+    assert {name for name, _ in progress} == {"progress"}
+    steps = [event["step"] for _, event in progress]
+    assert steps == sorted(steps)
+    assert all(event["steps"] == 200 for _, event in progress)
+    assert last == "done"
+    assert base64.b64decode(done["images"][0]) == post(service, "edit", 100).content
+
+
+def test_a_job_is_done_while_nobody_waits(service: RunningService) -> None:
+    source = base64.b64encode(SOURCE).decode()
+    body = {"operation": "reconstruct", "request": {"source": source, "steps": 20, "format": "webp", "size": 64}}
+    begun = httpx.post(f"{service.url}/v1/jobs", json=body, timeout=60)
+    assert begun.status_code == 202, begun.text
+    links = begun.json()["links"]
+    for _ in range(200):
+        state = httpx.get(service.url + links["self"], timeout=60).json()
+        if state["status"] == "done":
+            break
+        time.sleep(0.1)
+    assert (state["status"], state["step"], state["steps"]) == ("done", 40, 40)
+    picture = httpx.get(service.url + links["result"], timeout=60)
+    assert picture.headers["content-type"] == "image/webp"
+    assert decode_image(picture.content).shape == (64, 64, 3)
+    assert httpx.delete(service.url + links["self"], timeout=60).status_code == 204
+    assert httpx.get(service.url + links["self"], timeout=60).status_code == 404
+
+
+def test_versions_are_swapped_under_load_and_a_broken_one_is_not_put_in(service: RunningService) -> None:
+    """Every answer is wholly of one version: its picture is that version's own."""
+    own = {"diffusegae/1": post(service, "edit", 4).content}
+    answers: list[tuple[int, str, bytes]] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client() as client:
+            while not stop.is_set():
+                response = client.post(f"{service.url}/v1/edit", files=FILES, data={"steps": "4"}, timeout=60)
+                answers.append((response.status_code, response.headers.get("x-model", ""), response.content))
+
+    clients = [threading.Thread(target=ask) for _ in range(2)]
+    for client in clients:
+        client.start()
+    try:
+        broken = service.swap("--to", "3")
+        assert broken.returncode == 2, broken.stderr
+        assert "diffusegae/3 brings back a picture that is not finite" in broken.stderr
+        forth = service.swap("--to", "2")
+        assert (forth.returncode, forth.stdout.strip()) == (0, "champion: diffusegae/2"), forth.stderr
+        own["diffusegae/2"] = post(service, "edit", 4).content
+        service.set_champion("1")
+        back = service.swap()
+        assert (back.returncode, back.stdout.strip()) == (0, "champion: diffusegae/1"), back.stderr
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
+    assert own["diffusegae/1"] != own["diffusegae/2"]
+    assert [answer for answer in answers if answer[0] != 200] == []
+    assert {model for _, model, _ in answers} == {"diffusegae/1", "diffusegae/2"}
+    for _, model, content in answers:
+        difference = decode_image(content).astype(int) - decode_image(own[model])
+        assert abs(difference).max() <= 1

@@ -1,0 +1,137 @@
+"""Deploying the service and putting other model versions into it, through the dashboard of a Ray cluster.
+
+A swap changes the `user_config` of the running deployments and nothing else. So every replica stays, loads and checks
+the other version beside the one that answers, and takes over; no request fails and no answer mixes two versions.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
+
+from diffusegae.config.load import ConfigError
+from diffusegae.tracking.registry import move_alias, resolve_model
+
+from .app import ServeArgs, describe_model, editor_name, model_source
+from .editors import CHECK_SECONDS, load_model
+from .ingress import ServedModels
+from .messages import ServedModel
+
+CONFIG_FILE = Path(__file__).with_name("config.yaml")
+APPLICATION, INGRESS = "diffusegae", "Ingress"
+POLL_SECONDS = 0.5
+Config = dict[str, Any]
+
+
+class DeploymentError(RuntimeError):
+    """Serve could not do what was asked; what ran before still runs."""
+
+
+def deployment_config(args: Mapping[str, Any], host: str, port: int) -> Config:
+    """Return the config of serve/config.yaml with another address and arguments."""
+    config: Config = yaml.safe_load(CONFIG_FILE.read_text())
+    config["http_options"] |= {"host": host, "port": port}
+    config["applications"][0]["args"] |= {**args, "host": host}
+    return config
+
+
+def deploy(dashboard: str, config: Config, seconds: float) -> None:
+    """Deploy a config and wait until the application answers.
+
+    Raises:
+        DeploymentError: it did not come up, with the reason that Serve gives.
+    """
+    ServeSubmissionClient(dashboard).deploy_applications(config)
+    _wait(dashboard, seconds, lambda application: application["status"] == "RUNNING")
+
+
+def swap(dashboard: str, seconds: float, version: str = "", alias: str = "") -> list[ServedModel]:
+    """Put the versions in that the addresses of the running application mean now; return what is served then.
+
+    With a version, the alias of the first model is moved to it before that, or another alias if one is named. A version
+    that brings back no picture is refused before anything has changed, the alias included.
+
+    Raises:
+        DeploymentError: no application runs, or it did not take over.
+        ModelCheckError: the version is no working model.
+        TrackingError: there is no such version.
+    """
+    application = _application(dashboard)
+    deployed: Config = application["deployed_app_config"]
+    args = ServeArgs.model_validate(deployed["args"])
+    if version:
+        args = _move(args, version, alias)
+    models = [describe_model(args.tracking_uri, args.model_uri)]
+    models += [describe_model(args.tracking_uri, uri, name) for name, uri in args.others.items()]
+    for served in models:
+        _check(args, served)
+    config = {"applications": [with_models(deployed, args, models)], **_http_options(dashboard)}
+    ServeSubmissionClient(dashboard).deploy_applications(config)
+    _wait(dashboard, seconds, lambda application: application["status"] == "RUNNING" and _is_settled(application))
+    return models
+
+
+def _move(args: ServeArgs, version: str, alias: str) -> ServeArgs:
+    """Check a version and move an alias to it; the first model's own if none is named."""
+    name, _, own = args.model_uri.removeprefix("models:/").partition("@")
+    if not own and not alias:
+        raise ConfigError(f"the service serves {args.model_uri}, which has no alias to move; deploy it with one")
+    _check(args, describe_model(args.tracking_uri, resolve_model(args.tracking_uri, f"models:/{name}/{version}").uri))
+    move_alias(args.tracking_uri, name, alias or own, version)
+    return args
+
+
+def _check(args: ServeArgs, served: ServedModel) -> None:
+    """Load a version here, apart from the service, and have it bring back a picture."""
+    model = load_model(model_source(args.model_copy(update={"device": "cpu"}), served))
+    try:
+        asyncio.run(model.check(CHECK_SECONDS))
+    finally:
+        model.close()
+
+
+def with_models(deployed: Config, args: ServeArgs, models: list[ServedModel]) -> Config:
+    """Return an application's config with the versions that its deployments shall hold."""
+    configs = {INGRESS: ServedModels(models=tuple(models)).model_dump(mode="json")}
+    for place, served in enumerate(models):
+        configs[editor_name(served, is_first=place == 0)] = model_source(args, served).model_dump(mode="json")
+    known = {entry["name"]: entry for entry in deployed.get("deployments", [])}
+    entries = [{**known.get(name, {"name": name}), "user_config": config} for name, config in configs.items()]
+    others = [entry for name, entry in known.items() if name not in configs]
+    return {**deployed, "deployments": [*entries, *others]}
+
+
+def _application(dashboard: str) -> Config:
+    applications: Config = ServeSubmissionClient(dashboard).get_serve_details()["applications"]
+    if APPLICATION not in applications:
+        known = ", ".join(applications) or "none"
+        raise DeploymentError(f"no application {APPLICATION!r} at {dashboard}, only: {known}; deploy it first")
+    found: Config = applications[APPLICATION]
+    return found
+
+
+def _http_options(dashboard: str) -> Config:
+    details = ServeSubmissionClient(dashboard).get_serve_details()
+    http = {key: value for key, value in (details.get("http_options") or {}).items() if value is not None}
+    return {"proxy_location": details["proxy_location"], "http_options": http}
+
+
+def _is_settled(application: Config) -> bool:
+    return all(deployment["status"] == "HEALTHY" for deployment in application["deployments"].values())
+
+
+def _wait(dashboard: str, seconds: float, is_done: Callable[[Config], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        time.sleep(POLL_SECONDS)
+        application = _application(dashboard)
+        if is_done(application):
+            return
+        if application["status"] in ("DEPLOY_FAILED", "UNHEALTHY"):
+            raise DeploymentError(f"{APPLICATION} is {application['status']}: {application['message']}")
+        if time.monotonic() > deadline:
+            raise DeploymentError(f"{APPLICATION} is still {application['status']} after {seconds:g} s")

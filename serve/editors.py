@@ -1,0 +1,112 @@
+"""The deployment of a model: each replica holds one registered version, and takes another over while it works."""
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from diffusegae.checkpoint import read_tensors
+from diffusegae.editing.loading import load_editor
+from diffusegae.tracking.registry import VALUES, download_checkpoint
+
+from .messages import ServedModel
+from .replica import LoadedModel
+from .tasks import Encode, Encoded, Painted, PictureTask, Progress
+
+logger = logging.getLogger(__name__)
+CHECK_SECONDS = 25.0
+
+
+class ModelSource(BaseModel):
+    """Which registered version a replica loads, from where, onto what, and how it works."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tracking_uri: str
+    device: str
+    max_images: int
+    cache_bytes: int
+    served: ServedModel
+
+
+class EditorDeployment:
+    """Holds one version of a model; another one takes its place when it has been loaded and checked."""
+
+    def __init__(self) -> None:
+        self._model: LoadedModel | None = None
+
+    async def reconfigure(self, config: dict[str, Any]) -> None:
+        """Load the version that the config names; the one before answers until then and finishes what it has begun.
+
+        A version that cannot be loaded or brings back no picture is not put in: the one before stays, and the log says
+        why. To raise would have Ray replace this replica by one that has nothing but the broken version.
+
+        Raises:
+            ModelCheckError: there is none before.
+        """
+        source = ModelSource.model_validate(config)
+        before = self._model
+        if before is not None and before.label == source.served.label:
+            return
+        try:
+            loaded = await _load_checked(source)
+        except Exception:
+            if before is None:
+                raise
+            logger.exception("%s is not put in; %s stays", source.served.label, before.label)
+            return
+        self._model = loaded
+        logger.info("serves %s on %s", loaded.label, source.device)
+        if before is not None:
+            await asyncio.to_thread(before.close)
+
+    async def paint(self, task: PictureTask) -> Painted:
+        """Do a task that ends in pictures."""
+        return await self._current().paint(task)
+
+    async def follow(self, task: PictureTask) -> AsyncIterator[Progress | Painted]:
+        """Do a task that ends in pictures and tell how far it is."""
+        async for item in self._current().follow(task):
+            yield item
+
+    async def encode(self, task: Encode) -> Encoded:
+        """Read a picture's z_dis."""
+        return await self._current().encode(task)
+
+    async def check(self) -> str:
+        """Return the label of the loaded version."""
+        return self._current().label
+
+    async def check_health(self) -> None:
+        """Have the model bring back a picture; Ray calls this, and replaces the replica when it raises."""
+        await self._current().check(CHECK_SECONDS)
+
+    def _current(self) -> LoadedModel:
+        assert self._model is not None, "Ray calls reconfigure before anything else"
+        return self._model
+
+
+async def _load_checked(source: ModelSource) -> LoadedModel:
+    """Return a version that has brought back a picture; ModelCheckError if it does not."""
+    loaded = await asyncio.to_thread(load_model, source)
+    try:
+        await loaded.check(CHECK_SECONDS)
+    except BaseException:
+        await asyncio.to_thread(loaded.close)
+        raise
+    return loaded
+
+
+def load_model(source: ModelSource) -> LoadedModel:
+    """Download a registered version and put it to work on the source's device."""
+    served = source.served
+    with tempfile.TemporaryDirectory() as folder:
+        uri = f"models:/{served.name}/{served.version}"
+        checkpoint = download_checkpoint(source.tracking_uri, uri, Path(folder))
+        values = read_tensors(checkpoint, VALUES) if served.centroid_values else {}
+        editor = load_editor(checkpoint, source.device)
+    return LoadedModel(editor, values, served.label, source.max_images, source.cache_bytes)

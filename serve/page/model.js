@@ -1,0 +1,47 @@
+// What the page knows of the model: the versions that answer, the schema of the chosen one, and a first recipe for it.
+
+import { getJson } from "./api.js";
+import { $, el } from "./dom.js";
+import { limitFrames } from "./editor.js";
+import { galleryPictures } from "./pictures.js";
+import { changed, fit, known, names, recipe, view } from "./store.js";
+
+/** Load the versions; `asked` is chosen if it is one of them. */
+export async function loadModels(asked) {
+  known.models = (await getJson("models")).models;
+  await chooseModel(asked);
+}
+
+/** Choose a version by its alias, the first one if there is none of that name, and fit the recipe to it. */
+export async function chooseModel(alias) {
+  recipe.model = known.models.slice(1).some((each) => each.alias === alias) ? alias : "";
+  await loadSchema();
+}
+
+async function loadSchema() {
+  known.schema = await getJson("schema", recipe.model ? { model: recipe.model } : {});
+  document.documentElement.style.setProperty("--side", String(known.schema.image_size));
+  document.documentElement.dataset.large = String(known.schema.image_size > 64);
+  const select = $("#model");
+  const options = known.models.map(({ alias, name, version }) =>
+    el("option", { value: alias }, alias === name ? `${name} v${version}` : `${alias} (${name} v${version})`),
+  );
+  select.replaceChildren(...options);
+  select.value = recipe.model || known.models[0]?.alias;
+  fit();
+  changed();
+  limitFrames(known.schema.max_frames);
+}
+
+/** Make a first recipe that works at once: the first picture, with an attribute of the second. */
+export function suggest() {
+  const [first, second, ...others] = galleryPictures();
+  if (!first) return;
+  recipe.source = first.id;
+  recipe.target = (second ?? first).id;
+  const [name] = names().filter((each) => second && second.labels[each] !== first.labels[each]).slice(-2);
+  if (name) Object.assign(recipe.edit[name], { take: "picture", donor: second.id });
+  view.inHand = name ?? "";
+  const givers = [first, second ?? first, ...others];
+  names().forEach((each, index) => (recipe.recombine[each].donor = givers[index % givers.length].id));
+}
