@@ -14,6 +14,7 @@ BENCHMARKS = (
     "bench_storage",
     "bench_memory",
     "bench_scaling",
+    "bench_serve",
 )
 
 

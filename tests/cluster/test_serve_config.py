@@ -17,6 +17,8 @@ DIFFERENCES: dict[str, tuple[Any, Any]] = {
     "proxy_location": ("HeadOnly", "EveryNode"),  # requests enter at the workers; the head may die
     "http_options.host": ("127.0.0.1", "0.0.0.0"),
     "applications.0.args.tracking_uri": ("http://127.0.0.1:5000", "http://mlflow:5000"),
+    "applications.0.args.host": ("127.0.0.1", "0.0.0.0"),
+    "applications.0.args.tokens": (None, "/etc/diffusegae/tokens.yaml"),
     "applications.0.args.cpus_per_replica": (1, 3),
     "applications.0.args.min_replicas": (1, 2),
     "applications.0.args.max_replicas": (2, 6),
@@ -28,6 +30,9 @@ DIFFERENCES: dict[str, tuple[Any, Any]] = {
     "applications.0.deployments.1.num_replicas": (None, 2),
     "applications.0.deployments.1.max_replicas_per_node": (None, 1),
     "applications.0.deployments.1.max_surge_percent": (None, 50),
+    "applications.0.deployments.2.name": (None, "Jobs"),
+    "applications.0.deployments.2.max_replicas_per_node": (None, 1),
+    "applications.0.deployments.2.max_surge_percent": (None, 50),
 }
 
 Config = dict[str, Any]
@@ -100,6 +105,7 @@ def test_the_application_takes_its_arguments(deployed: Config) -> None:
     (application,) = deployed["applications"]
     arguments = ServeArgs(**application["args"])
     assert arguments.tracking_uri == settings()["MLFLOW_TRACKING_URI"]
+    assert arguments.host == deployed["http_options"]["host"]
     with pytest.raises(ValidationError):
         ServeArgs(**application["args"], replicas=2)
 
@@ -117,6 +123,15 @@ def test_the_application_and_its_deployments_exist(deployed: Config) -> None:
         if keyword.arg == "name" and isinstance(keyword.value, ast.Constant)
     }
     assert deployments == {deployment["name"] for deployment in application["deployments"]}
+
+
+def test_the_token_file_is_mounted_where_the_ingress_reads_it(deployed: Config) -> None:
+    tokens = ServeArgs(**deployed["applications"][0]["args"]).tokens
+    (group,) = ray_cluster_spec(get("RayService", "editor"))["workerGroupSpecs"]
+    pod = group["template"]["spec"]
+    (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if tokens.startswith(mount["mountPath"] + "/")]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
+    assert volume["secret"]["secretName"] == "editor-tokens"
 
 
 def test_two_replicas_of_each_on_nodes_of_their_own_and_room_to_replace_them(deployed: Config) -> None:
