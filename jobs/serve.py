@@ -8,6 +8,8 @@ import os
 import signal
 from pathlib import Path
 
+import yaml
+
 from jobs.cli import config_of, connect, parser, run
 
 START_SECONDS = 300.0
@@ -24,7 +26,9 @@ def main() -> None:
         "--model-uri", default="", help="models:/NAME@ALIAS or models:/NAME/VERSION; the config's when empty"
     )
     options.add_argument("--tracking-uri", default="", help="MLflow server or database; the config's when empty")
-    options.add_argument("--max-replicas", type=int, default=1, help="model replicas under load")
+    options.add_argument(
+        "--argument", action="append", default=[], metavar="KEY=VALUE", help="of ServeArgs, e.g. max_replicas=2"
+    )
     arguments = options.parse_args()
     config = config_of(arguments)
     os.environ.setdefault("PYTHONPATH", str(ROOT))  # Serve's processes import `serve` by its name
@@ -42,7 +46,7 @@ def main() -> None:
         "model_uri": arguments.model_uri or f"models:/{config.tracking.model_name}@{config.tracking.alias}",
         "gallery": images if has_manifest(images) else "",
         "tokens": str(Path(arguments.tokens).absolute()) if arguments.tokens else "",
-        "max_replicas": arguments.max_replicas,
+        **{key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in arguments.argument)},
     }
     deploy(dashboard, deployment_config(args, arguments.host, arguments.port), START_SECONDS)
     print(_examples(arguments, tuple(config.data.attributes), dashboard), flush=True)

@@ -26,8 +26,7 @@ from .job_store import JobsDeployment
 from .messages import ServedModel
 from .security import allowed_hosts, require_safe_address
 
-EDITOR_ONGOING, EDITOR_QUEUED = 32, 64  # requests in a replica's engine, and waiting; beyond, clients come back later
-INGRESS_ONGOING, INGRESS_CPUS = 200, 0.1
+INGRESS_ONGOING, INGRESS_TARGET, INGRESS_CPUS = 1000, 100, 0.1
 JOBS_ONGOING, JOBS_CPUS = 1000, 0.05
 HEALTH_SECONDS, DRAIN_SECONDS = 30, 60
 MEBIBYTE = 2**20
@@ -52,6 +51,12 @@ class ServeArgs(BaseModel):
     min_replicas: int = Field(1, ge=1, description="Replicas of each model at rest.")
     max_replicas: int = Field(1, ge=1, description="Replicas of each model under load.")
     target_ongoing_requests: float = Field(8, gt=0, description="Requests per model replica that scaling aims at.")
+    upscale_seconds: float = Field(10, ge=0, description="How long load must be high before replicas are added.")
+    downscale_seconds: float = Field(120, ge=0, description="How long load must be low before replicas are removed.")
+    max_ongoing_requests: int = Field(32, ge=1, description="Requests that a model replica works on at once.")
+    max_queued_requests: int = Field(64, ge=0, description="Requests that wait in an ingress; more get a 503.")
+    ingress_min_replicas: int = Field(1, ge=1, description="Ingress replicas at rest.")
+    ingress_max_replicas: int = Field(1, ge=1, description="Ingress replicas under load.")
     max_images: int = Field(8, ge=1, description="Images per call of the network.")
     cache_megabytes: int = Field(256, ge=0, description="Memory of a replica for codes and noise of repeated pictures.")
     limits: Limits = Limits()
@@ -78,6 +83,11 @@ def build_app(args: ServeArgs) -> Application:
         name="Ingress",
         user_config=ServedModels(models=tuple(models)).model_dump(mode="json"),
         ray_actor_options={"num_cpus": INGRESS_CPUS},
+        autoscaling_config={
+            "min_replicas": args.ingress_min_replicas,
+            "max_replicas": args.ingress_max_replicas,
+            "target_ongoing_requests": INGRESS_TARGET,
+        },
         max_ongoing_requests=INGRESS_ONGOING,
         health_check_timeout_s=HEALTH_SECONDS,
         graceful_shutdown_timeout_s=DRAIN_SECONDS,
@@ -118,9 +128,11 @@ def _editor(args: ServeArgs, served: ServedModel) -> Any:
             "min_replicas": args.min_replicas,
             "max_replicas": args.max_replicas,
             "target_ongoing_requests": args.target_ongoing_requests,
+            "upscale_delay_s": args.upscale_seconds,
+            "downscale_delay_s": args.downscale_seconds,
         },
-        max_ongoing_requests=EDITOR_ONGOING,
-        max_queued_requests=EDITOR_QUEUED,
+        max_ongoing_requests=args.max_ongoing_requests,
+        max_queued_requests=args.max_queued_requests,
         health_check_timeout_s=HEALTH_SECONDS,
         graceful_shutdown_timeout_s=DRAIN_SECONDS,
     )(EditorDeployment)

@@ -60,7 +60,7 @@ def swap(dashboard: str, seconds: float, version: str = "", alias: str = "") -> 
         ModelCheckError: the version is no working model.
         TrackingError: there is no such version.
     """
-    application = _application(dashboard)
+    application = application_details(dashboard)
     deployed: Config = application["deployed_app_config"]
     args = ServeArgs.model_validate(deployed["args"])
     if version:
@@ -105,7 +105,8 @@ def with_models(deployed: Config, args: ServeArgs, models: list[ServedModel]) ->
     return {**deployed, "deployments": [*entries, *others]}
 
 
-def _application(dashboard: str) -> Config:
+def application_details(dashboard: str) -> Config:
+    """Return what Serve tells of the application; DeploymentError if there is none."""
     applications: Config = ServeSubmissionClient(dashboard).get_serve_details()["applications"]
     if APPLICATION not in applications:
         known = ", ".join(applications) or "none"
@@ -128,7 +129,7 @@ def _wait(dashboard: str, seconds: float, is_done: Callable[[Config], bool]) -> 
     deadline = time.monotonic() + seconds
     while True:
         time.sleep(POLL_SECONDS)
-        application = _application(dashboard)
+        application = application_details(dashboard)
         if is_done(application):
             return
         if application["status"] in ("DEPLOY_FAILED", "UNHEALTHY"):

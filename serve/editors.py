@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from diffusegae.editing.loading import load_editor
 from diffusegae.tracking.registry import VALUES, download_checkpoint
 
 from .messages import ServedModel
+from .problems import Problem
 from .replica import LoadedModel
 from .tasks import Encode, Encoded, Painted, PictureTask, Progress
 
 logger = logging.getLogger(__name__)
-CHECK_SECONDS = 25.0
+CHECK_SECONDS, SCHEMA_SECONDS, POLL_SECONDS = 25.0, 20.0, 0.1
 
 
 class ModelSource(BaseModel):
@@ -64,18 +66,19 @@ class EditorDeployment:
         if before is not None:
             await asyncio.to_thread(before.close)
 
-    async def paint(self, task: PictureTask) -> Painted:
-        """Do a task that ends in pictures."""
-        return await self._current().paint(task)
+    async def paint(self, task: PictureTask, schema: str) -> Painted:
+        """Do a task that ends in pictures; it was checked against the schema of that fingerprint."""
+        return await (await self._of_schema(schema)).paint(task)
 
-    async def follow(self, task: PictureTask) -> AsyncIterator[Progress | Painted]:
+    async def follow(self, task: PictureTask, schema: str) -> AsyncIterator[Progress | Painted]:
         """Do a task that ends in pictures and tell how far it is."""
-        async for item in self._current().follow(task):
+        model = await self._of_schema(schema)
+        async for item in model.follow(task):
             yield item
 
-    async def encode(self, task: Encode) -> Encoded:
+    async def encode(self, task: Encode, schema: str) -> Encoded:
         """Read a picture's z_dis."""
-        return await self._current().encode(task)
+        return await (await self._of_schema(schema)).encode(task)
 
     async def check(self) -> str:
         """Return the label of the loaded version."""
@@ -84,6 +87,16 @@ class EditorDeployment:
     async def check_health(self) -> None:
         """Have the model bring back a picture; Ray calls this, and replaces the replica when it raises."""
         await self._current().check(CHECK_SECONDS)
+
+    async def _of_schema(self, schema: str) -> LoadedModel:
+        """Return the version, once it has the schema: in a swap to another one, the ingress may be first."""
+        deadline = time.monotonic() + SCHEMA_SECONDS
+        while (model := self._current()).editor.schema.fingerprint() != schema:
+            if time.monotonic() > deadline:
+                detail = f"{model.label} has other attributes than this request was checked against; send it again"
+                raise Problem(503, "Model not available", detail, {"Retry-After": "1"})
+            await asyncio.sleep(POLL_SECONDS)
+        return model
 
     def _current(self) -> LoadedModel:
         assert self._model is not None, "Ray calls reconfigure before anything else"

@@ -15,7 +15,7 @@ from .calls import answer, stream
 from .checks import Limits
 from .editors import EditorDeployment
 from .gallery import Gallery
-from .job_store import JobsDeployment
+from .job_store import JobsDeployment, Work
 from .messages import ProblemDetails, ServedModel
 from .problems import Problem, shown
 from .replica import planned_steps
@@ -82,18 +82,18 @@ class IngressDeployment:
 
     async def paint(self, model: str, task: PictureTask) -> Painted:
         """Have a task that ends in pictures done."""
-        painted: Painted = await answer(lambda: self._editors[model].paint.remote(task))
+        painted: Painted = await answer(lambda: self._editors[model].paint.remote(task, self._schema(model)))
         return painted
 
     async def follow(self, model: str, task: PictureTask) -> AsyncIterator[Progress | Painted]:
         """Have a task done and tell how far it is."""
         handle = self._editors[model].options(stream=True)
-        async for item in stream(lambda: handle.follow.remote(task)):
+        async for item in stream(lambda: handle.follow.remote(task, self._schema(model))):
             yield item
 
     async def encode(self, model: str, task: Encode) -> Encoded:
         """Have a picture's z_dis read."""
-        encoded: Encoded = await answer(lambda: self._editors[model].encode.remote(task))
+        encoded: Encoded = await answer(lambda: self._editors[model].encode.remote(task, self._schema(model)))
         return encoded
 
     async def check(self) -> str:
@@ -103,9 +103,8 @@ class IngressDeployment:
 
     async def start_job(self, model: str, task: PictureTask, presentation: Presentation) -> JobState:
         """Begin a job."""
-        state: JobState | None = await answer(
-            lambda: self._jobs.start.remote(model, task, presentation, planned_steps(task))
-        )
+        work = Work(model, self._schema(model), task, planned_steps(task))
+        state: JobState | None = await answer(lambda: self._jobs.start.remote(work, presentation))
         if state is None:
             detail = "as many jobs run as may; begin another when one has ended"
             raise Problem(429, "Too many jobs", detail, {"Retry-After": "10"})
@@ -131,6 +130,9 @@ class IngressDeployment:
         if last.painted is None:
             raise _ended(last)
         yield last.painted
+
+    def _schema(self, model: str) -> str:
+        return self.served(model).attributes.fingerprint()
 
     async def cancel_job(self, id: str) -> None:
         """Give a job up."""

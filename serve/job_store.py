@@ -20,6 +20,16 @@ from .tasks import JobState, Painted, PictureTask, Presentation, Progress
 MAX_RUNNING, MAX_KEPT, KEPT_SECONDS = 64, 512, 3600.0
 
 
+@dataclass(frozen=True)
+class Work:
+    """A task, the alias of the model that is to do it, the schema it was checked against, and its network calls."""
+
+    model: str
+    schema: str
+    task: PictureTask
+    steps: int
+
+
 @dataclass(eq=False)
 class Job:
     """A job at work: its latest state, and who waits for the next one."""
@@ -46,14 +56,14 @@ class JobsDeployment:
         self._editors = dict(editors)
         self._jobs: OrderedDict[str, Job] = OrderedDict()
 
-    async def start(self, model: str, task: PictureTask, presentation: Presentation, steps: int) -> JobState | None:
+    async def start(self, work: Work, presentation: Presentation) -> JobState | None:
         """Begin a job; None if too many run already."""
         self._forget_old()
         if sum(job.ended_at is None for job in self._jobs.values()) >= MAX_RUNNING:
             return None
-        job = Job(JobState(secrets.token_urlsafe(16), "queued", 0, steps, presentation))
+        job = Job(JobState(secrets.token_urlsafe(16), "queued", 0, work.steps, presentation))
         self._jobs[job.state.id] = job
-        job.work = asyncio.create_task(self._run(job, model, task))
+        job.work = asyncio.create_task(self._run(job, work))
         return job.state
 
     async def state(self, id: str) -> JobState | None:
@@ -84,10 +94,10 @@ class JobsDeployment:
             job.work.cancel()
             await job.become(replace(job.state, status="cancelled"))
 
-    async def _run(self, job: Job, model: str, task: PictureTask) -> None:
-        handle = self._editors[model].options(stream=True)
+    async def _run(self, job: Job, work: Work) -> None:
+        handle = self._editors[work.model].options(stream=True)
         try:
-            async for item in stream(lambda: handle.follow.remote(task)):
+            async for item in stream(lambda: handle.follow.remote(work.task, work.schema)):
                 if isinstance(item, Painted):
                     await job.become(replace(job.state, status="done", step=job.state.steps, painted=item))
                 else:

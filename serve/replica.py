@@ -17,6 +17,7 @@ from diffusegae.editing.recipes import Noise, Recipe
 from diffusegae.editing.values import ValueCodes
 from diffusegae.images import to_pixels, to_tensor
 
+from .problems import Problem, shown
 from .tasks import (
     Change,
     Decode,
@@ -168,7 +169,10 @@ class Recipes:
     def _donor(self, name: str, donor: Donor) -> Tensor:
         if isinstance(donor, str):
             attribute = self._editor.schema.attributes[self._editor.schema.index_of(name)]
-            return self._values[name][attribute.index_of(donor)]
+            code = self._values[name][attribute.index_of(donor)] if name in self._values else None
+            if code is None or not code.isfinite().all():  # another version than the request was checked against
+                raise Problem(422, "Unknown value", f"values.{name}={shown(donor)}: this version knows no such value")
+            return code
         return _batch(donor)
 
     def _seeded(self, seed: int | None) -> Noise | None:

@@ -22,12 +22,13 @@ DIFFERENCES: dict[str, tuple[Any, Any]] = {
     "applications.0.args.cpus_per_replica": (1, 3),
     "applications.0.args.min_replicas": (1, 2),
     "applications.0.args.max_replicas": (2, 6),
+    "applications.0.args.ingress_min_replicas": (None, 2),
+    "applications.0.args.ingress_max_replicas": (None, 6),
     # One replica per node; replacements start before what they replace stops.
     "applications.0.deployments.0.name": (None, "Editor"),
     "applications.0.deployments.0.max_replicas_per_node": (None, 1),
     "applications.0.deployments.0.max_surge_percent": (None, 50),
     "applications.0.deployments.1.name": (None, "Ingress"),
-    "applications.0.deployments.1.num_replicas": (None, 2),
     "applications.0.deployments.1.max_replicas_per_node": (None, 1),
     "applications.0.deployments.1.max_surge_percent": (None, 50),
     "applications.0.deployments.2.name": (None, "Jobs"),
@@ -139,7 +140,7 @@ def test_two_replicas_of_each_on_nodes_of_their_own_and_room_to_replace_them(dep
     arguments = ServeArgs(**application["args"])
     deployments = {deployment["name"]: deployment for deployment in application["deployments"]}
     assert arguments.min_replicas >= 2
-    assert deployments["Ingress"]["num_replicas"] >= 2
+    assert arguments.ingress_min_replicas >= 2
     for deployment in deployments.values():
         assert deployment["max_replicas_per_node"] == 1
         assert deployment["max_surge_percent"] > 0

@@ -14,6 +14,7 @@ from diffusegae.images import to_pixels, to_tensor
 from serve import editors
 from serve.editors import EditorDeployment, ModelSource
 from serve.messages import ServedModel
+from serve.problems import Problem
 from serve.replica import ModelCheckError
 from serve.tasks import Encode, Painted, Reconstruct, Sampling
 
@@ -60,9 +61,9 @@ def test_a_version_is_loaded_once_and_paints_as_the_editor_does(
         for _ in range(2):
             await replica.reconfigure(source_of(served))
         await replica.check_health()
-        encoded = await replica.encode(Encode(PIXELS, None))
+        encoded = await replica.encode(Encode(PIXELS, None), served.attributes.fingerprint())
         assert encoded.noise is None
-        return await replica.paint(TASK), encoded.code.tolist(), await replica.check()
+        return await replica.paint(TASK, served.attributes.fingerprint()), encoded.code.tolist(), await replica.check()
 
     painted, code, label = asyncio.run(use())
     assert asked == ["models:/diffusegae/7"]
@@ -82,10 +83,10 @@ def test_another_version_takes_over_while_the_one_before_finishes(
     async def use() -> tuple[Painted, Painted]:
         replica = EditorDeployment()
         await replica.reconfigure(source_of(served))
-        begun = asyncio.create_task(replica.paint(LONG))
+        begun = asyncio.create_task(replica.paint(LONG, served.attributes.fingerprint()))
         await asyncio.sleep(0.05)
         await replica.reconfigure(source_of(served, version="8"))
-        return await begun, await replica.paint(TASK)
+        return await begun, await replica.paint(TASK, served.attributes.fingerprint())
 
     before, after = asyncio.run(use())
     assert (before.model, after.model) == ("diffusegae/7", "diffusegae/8")
@@ -107,9 +108,25 @@ def test_a_version_that_paints_nothing_is_not_put_in(
         await replica.reconfigure(source_of(served))
         await replica.reconfigure(source_of(served, version="8"))
         await replica.check_health()
-        return await replica.paint(TASK)
+        return await replica.paint(TASK, served.attributes.fingerprint())
 
     assert asyncio.run(use()).model == "diffusegae/7"
     assert "diffusegae/8 is not put in; diffusegae/7 stays" in caplog.text
     with pytest.raises(ModelCheckError, match="diffusegae/8 brings back a picture that is not finite"):
         asyncio.run(EditorDeployment().reconfigure(source_of(served, version="8")))
+
+
+def test_a_request_for_another_schema_waits_for_it_and_is_refused_in_the_end(
+    served: ServedModel, downloads: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(editors, "SCHEMA_SECONDS", 0.3)
+
+    async def use() -> Painted:
+        replica = EditorDeployment()
+        await replica.reconfigure(source_of(served))
+        with pytest.raises(Problem, match="has other attributes") as caught:
+            await replica.paint(TASK, "another")
+        assert (caught.value.details.status, caught.value.headers) == (503, {"Retry-After": "1"})
+        return await replica.paint(TASK, served.attributes.fingerprint())
+
+    assert asyncio.run(use()).model == "diffusegae/7"

@@ -9,13 +9,14 @@ import pytest
 
 from diffusegae.editing.editor import Editor
 from serve import job_store
-from serve.job_store import JobsDeployment
+from serve.job_store import JobsDeployment, Work
 from serve.problems import Problem
 from serve.replica import LoadedModel
 from serve.tasks import JobState, Painted, PictureTask, Presentation, Progress, Reconstruct, Sampling
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
 TASK = Reconstruct(PIXELS, seed=1, sampling=Sampling(100, "ddim"))
+WORK = Work("model-0", "fingerprint", TASK, 100)
 PRESENTATION = Presentation("webp", 64)
 
 
@@ -42,7 +43,8 @@ class Handle:
         assert stream
         return self
 
-    def remote(self, task: PictureTask) -> Stream:
+    def remote(self, task: PictureTask, schema: str) -> Stream:
+        assert schema == WORK.schema
         return Stream(self._failing() if self.problem else self.model.follow(task))
 
     async def _failing(self) -> AsyncIterator[Progress]:
@@ -63,7 +65,7 @@ def store(*handles: Any) -> JobsDeployment:
 
 
 async def begin(jobs: JobsDeployment) -> JobState:
-    state = await jobs.start("model-0", TASK, PRESENTATION, 100)
+    state = await jobs.start(WORK, PRESENTATION)
     assert state is not None
     return state
 
@@ -128,7 +130,7 @@ def test_no_more_run_than_may_and_old_ones_go(model: LoadedModel, monkeypatch: p
     async def use() -> None:
         jobs = store(Handle(model))
         first, second = await begin(jobs), await begin(jobs)
-        assert await jobs.start("model-0", TASK, PRESENTATION, 100) is None
+        assert await jobs.start(WORK, PRESENTATION) is None
         await watch(jobs, first.id)
         await watch(jobs, second.id)
         assert await jobs.state(first.id) is None

@@ -10,7 +10,8 @@ import torch
 from diffusegae.editing import recipes
 from diffusegae.editing.editor import Editor
 from diffusegae.images import to_pixels, to_tensor
-from serve.replica import LoadedModel, planned_steps
+from serve.problems import Problem
+from serve.replica import LoadedModel, Recipes, planned_steps
 from serve.tasks import (
     Change,
     Decode,
@@ -136,3 +137,10 @@ def test_the_event_loop_stays_free_while_denoising(model: LoadedModel) -> None:
 @pytest.mark.parametrize(("number", "paths"), list(enumerate([2, 1, 1, 2, 2, 1])))
 def test_planned_steps_count_the_inversion(editor: Editor, number: int, paths: int) -> None:
     assert planned_steps(tasks(editor)[number][0]) == paths * QUICK.steps
+
+
+def test_a_value_that_this_version_does_not_know_is_a_problem(model: LoadedModel) -> None:
+    model._recipes = Recipes(model.editor, {"letter": torch.full((3, 12), float("nan"))})
+    for changes in ({"letter": Change("b")}, {"colour": Change("red")}):
+        with pytest.raises(Problem, match="knows no such value"):
+            asyncio.run(model.paint(Edit(A, changes, 1, QUICK)))
