@@ -15,8 +15,9 @@ from diffusegae.editing.loading import load_editor
 from diffusegae.tracking.registry import VALUES, download_checkpoint
 
 from .messages import ServedModel
+from .meters import Meters
 from .problems import Problem
-from .replica import LoadedModel
+from .replica import LoadedModel, OnDone
 from .tasks import Encode, Encoded, Painted, PictureTask, Progress
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ class EditorDeployment:
 
     def __init__(self) -> None:
         self._model: LoadedModel | None = None
+        self._meters = Meters()
+        self._reporting: asyncio.Task[None] | None = None
 
     async def reconfigure(self, config: dict[str, Any]) -> None:
         """Load the version that the config names; the one before answers until then and finishes what it has begun.
@@ -55,13 +58,15 @@ class EditorDeployment:
         if before is not None and before.label == source.served.label:
             return
         try:
-            loaded = await _load_checked(source)
+            loaded = await self._load_checked(source)
         except Exception:
             if before is None:
                 raise
             logger.exception("%s is not put in; %s stays", source.served.label, before.label)
             return
         self._model = loaded
+        if self._reporting is None:
+            self._reporting = asyncio.create_task(self._meters.keep_reporting(lambda: self._current().engine))
         logger.info("serves %s on %s", loaded.label, source.device)
         if before is not None:
             await asyncio.to_thread(before.close)
@@ -98,23 +103,22 @@ class EditorDeployment:
             await asyncio.sleep(POLL_SECONDS)
         return model
 
+    async def _load_checked(self, source: ModelSource) -> LoadedModel:
+        """Return a version that has brought back a picture; ModelCheckError if it does not."""
+        loaded = await asyncio.to_thread(load_model, source, self._meters.count_request)
+        try:
+            await loaded.check(CHECK_SECONDS)
+        except BaseException:
+            await asyncio.to_thread(loaded.close)
+            raise
+        return loaded
+
     def _current(self) -> LoadedModel:
         assert self._model is not None, "Ray calls reconfigure before anything else"
         return self._model
 
 
-async def _load_checked(source: ModelSource) -> LoadedModel:
-    """Return a version that has brought back a picture; ModelCheckError if it does not."""
-    loaded = await asyncio.to_thread(load_model, source)
-    try:
-        await loaded.check(CHECK_SECONDS)
-    except BaseException:
-        await asyncio.to_thread(loaded.close)
-        raise
-    return loaded
-
-
-def load_model(source: ModelSource) -> LoadedModel:
+def load_model(source: ModelSource, on_done: OnDone | None = None) -> LoadedModel:
     """Download a registered version and put it to work on the source's device."""
     served = source.served
     with tempfile.TemporaryDirectory() as folder:
@@ -122,4 +126,4 @@ def load_model(source: ModelSource) -> LoadedModel:
         checkpoint = download_checkpoint(source.tracking_uri, uri, Path(folder))
         values = read_tensors(checkpoint, VALUES) if served.centroid_values else {}
         editor = load_editor(checkpoint, source.device)
-    return LoadedModel(editor, values, served.label, source.max_images, source.cache_bytes)
+    return LoadedModel(editor, values, served.label, source.max_images, source.cache_bytes, on_done)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from .tasks import (
     Sampling,
 )
 
+OnDone = Callable[[Mapping[str, float]], None]  # seconds of each stage of a request that has ended
 PROGRESS_SECONDS = 0.05  # between two reports of a request's progress
 CHECK_STEPS = 1
 
@@ -47,8 +48,17 @@ class ModelCheckError(RuntimeError):
 class LoadedModel:
     """One version of a model, at work."""
 
-    def __init__(self, editor: Editor, values: ValueCodes, label: str, max_images: int, cache_bytes: int) -> None:
-        self.editor, self.label = editor, label
+    def __init__(
+        self,
+        editor: Editor,
+        values: ValueCodes,
+        label: str,
+        max_images: int,
+        cache_bytes: int,
+        on_done: OnDone | None = None,
+    ) -> None:
+        """Put a model to work; `on_done` is told of each request in the engine's thread."""
+        self.editor, self.label, self._on_done = editor, label, on_done
         self.engine = Engine(editor, max_images, cache_bytes)
         self._recipes = Recipes(editor, values)
 
@@ -113,7 +123,11 @@ class LoadedModel:
         self.engine.close()
 
     def _submit(self, task: PictureTask, reports: "_Reports | None" = None) -> Ticket:
-        return self.engine.submit(self._recipes.of(task), self._sampling(task.sampling), reports)
+        ticket = self.engine.submit(self._recipes.of(task), self._sampling(task.sampling), reports)
+        if self._on_done is not None:
+            on_done = self._on_done
+            ticket.future.add_done_callback(lambda _: on_done(ticket.seconds))
+        return ticket
 
     def _sampling(self, sampling: Sampling | None) -> SamplingConfig:
         if sampling is None:

@@ -11,6 +11,7 @@ All work is done by one thread of the engine's own; `submit` and `cancel` may be
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -68,11 +69,19 @@ class Ticket:
     served: float = 0.0  # its place in the order of turns
     steps_before: int = 0  # network calls of the needs that are satisfied
     is_cancelled: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage: Wait, then the names of the needs
+    since: float = field(default_factory=time.monotonic)
 
     @property
     def step(self) -> int:
         """Network calls that the slowest image has had so far."""
         return self.steps_before + min((flight.position for flight in self.flights), default=0)
+
+    def end_stage(self) -> None:
+        """Count the time since the stage before to the one that ends now."""
+        now, stage = time.monotonic(), "Wait" if self.need is None else type(self.need).__name__
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self.since
+        self.since = now
 
     def cancel(self) -> None:
         """Give the request up; its images leave before the next step."""
@@ -227,6 +236,7 @@ class Engine:
         """Go on with a recipe until it needs the network's steps, or to its end."""
         try:
             while True:
+                ticket.end_stage()
                 ticket.need = next(ticket.recipe) if answer is None else ticket.recipe.send(answer)
                 ticket.steps_before, ticket.flights = ticket.step, []
                 answer = self._answer_at_once(ticket, ticket.need)

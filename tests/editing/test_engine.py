@@ -1,6 +1,7 @@
 """Continuous batching: the pictures that the editor makes alone, whatever else is in the batch; fair, cancellable."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -155,6 +156,19 @@ def test_progress_tells_steps_and_shows_pictures_once_they_are_made(editor: OneB
     with running(editor) as engine:
         result_of(engine.submit(an_edit(0), SHORT, lambda step, images: seen.append((step, images is not None))))
     assert seen == [(step, step > 5) for step in range(1, 11)]
+
+
+def test_a_request_knows_how_long_its_stages_took(editor: OneByOne) -> None:
+    with running(editor, cache_bytes=10**6) as engine:
+        started = time.monotonic()
+        ticket = engine.submit(an_edit(0), SHORT)
+        result_of(ticket)
+        took = time.monotonic() - started
+        assert list(ticket.seconds) == ["Wait", "Encode", "InferNoise", "Generate"]
+        assert 0 < sum(ticket.seconds.values()) <= took
+        again = engine.submit(an_edit(0), SHORT)
+        result_of(again)
+        assert again.seconds["InferNoise"] < ticket.seconds["InferNoise"]
 
 
 def test_a_cancelled_request_leaves_and_the_others_stay(editor: OneByOne) -> None:
