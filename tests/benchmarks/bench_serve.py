@@ -9,6 +9,7 @@ hits both alike. The service, its client and this process share the machine's co
 
 import argparse
 import asyncio
+import os
 import statistics
 import tempfile
 import threading
@@ -20,6 +21,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import ray
 import torch
 from ray import serve
 
@@ -29,10 +31,10 @@ from diffusegae.editing.editor import Editor
 from diffusegae.images import encode_image, to_pixels, to_tensor
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import Attribute, AttributeSchema
-from jobs.cli import PRESETS
+from jobs.cli import PRESETS, connect
 from serve.replica import LoadedModel
 from serve.tasks import Painted, Reconstruct, Sampling
-from tests.serve.running import RunningService, register, running_service
+from tests.serve.running import ROOT, RunningService, register, running_service
 
 SHORT, MEDIUM, LONG = 5, 20, 100
 BATCHES = (1, 2, 4, 8, 16)
@@ -188,20 +190,37 @@ class StaticBatcher:
         return [results[place] for place in range(len(tasks))]
 
 
+class Continuous:
+    """What the service's replicas do, as a deployment beside `StaticBatcher`."""
+
+    def __init__(self, editor: Editor) -> None:
+        self._model = LoadedModel(editor, {}, "continuous", max_images=STATIC_BATCH, cache_bytes=0)
+
+    async def paint(self, task: Reconstruct) -> Painted:
+        """Do a task in company."""
+        return await self._model.paint(task)
+
+
 def measure_fairness(editor: Editor, seconds: float) -> None:
     """Compare how long short requests take beside long ones: continuous batching, and static batches of that size."""
-    model = LoadedModel(editor, {}, "bench", max_images=STATIC_BATCH, cache_bytes=0)
-    continuous, static = [], []
-    try:
-        for _ in range(2):
-            continuous += asyncio.run(_short_times(model.paint, seconds))
-            static += asyncio.run(_short_times(StaticBatcher(editor).paint, seconds))
-    finally:
-        model.close()
-    p99 = percentile(continuous, 99), percentile(static, 99)
+    os.environ.setdefault("PYTHONPATH", str(ROOT))
+    connect("")
+    times: dict[str, list[float]] = {}
+    handles = {
+        kind.__name__: serve.run(
+            serve.deployment(max_ongoing_requests=64)(kind).bind(editor), name=kind.__name__, route_prefix=None
+        )
+        for kind in (Continuous, StaticBatcher)
+    }
+    for _ in range(2):
+        for name, handle in handles.items():
+            times.setdefault(name, []).extend(asyncio.run(_short_times(handle.paint.remote, seconds)))
+    serve.shutdown()
+    ray.shutdown()
+    continuous, static = (percentile(found, 99) for found in times.values())
     print(f"{NUM_SHORT} clients of {SHORT} steps beside {NUM_LONG} of {LONG}: p99 of the short ones")
-    print(f"  continuous batching {p99[0]:.0f} ms, static batches {p99[1]:.0f} ms")
-    print(f"continuous ÷ static             {p99[0] / p99[1]:.3f}")
+    print(f"  continuous batching {continuous:.0f} ms, static batches {static:.0f} ms")
+    print(f"continuous ÷ static             {continuous / static:.3f}")
 
 
 async def _short_times(paint: Callable[[Reconstruct], Any], seconds: float) -> list[float]:
