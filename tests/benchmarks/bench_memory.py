@@ -1,6 +1,6 @@
-"""Memory of the driver and of a training worker over an epoch of a million rows, of the size of `smoke`'s images.
+"""Memory of the driver and of a training worker over an epoch of a million images, of the size of `smoke`'s.
 
-    python -m tests.benchmarks.bench_memory [--rows 1000000]
+    python -m tests.benchmarks.bench_memory [--rows 1250000]
 
 Renders and ingests the rows, then trains stage 1 of `smoke` over each of them once, in large batches. The resident
 memory of both processes is read every second, without the pages that they share with the object store; the figure is
@@ -67,7 +67,7 @@ def own_megabytes(process: psutil.Process) -> float:
 def main() -> None:
     """Train an epoch and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, default=1_250_000, help="of the whole set, of which a fifth is held out")
     parser.add_argument("--storage", default="", help="where to keep the rows; a temporary folder by default")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
