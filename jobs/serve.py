@@ -33,6 +33,8 @@ def main() -> None:
     config = config_of(arguments)
     os.environ.setdefault("PYTHONPATH", str(ROOT))  # Serve's processes import `serve` by its name
     dashboard = connect(arguments.address)
+    import ray
+
     from diffusegae.data.shards import has_manifest
     from diffusegae.pipeline import Layout
     from diffusegae.tracking.runs import tracking_uri
@@ -48,7 +50,8 @@ def main() -> None:
         "tokens": str(Path(arguments.tokens).absolute()) if arguments.tokens else "",
         **{key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in arguments.argument)},
     }
-    deploy(dashboard, deployment_config(args, arguments.host, arguments.port), START_SECONDS)
+    working_dir = str(ray.get_runtime_context().runtime_env.get("working_dir", ""))  # of a submitted job
+    deploy(dashboard, deployment_config(args, arguments.host, arguments.port, working_dir), START_SECONDS)
     print(_examples(arguments, tuple(config.data.attributes), dashboard), flush=True)
     for ending in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
         signal.signal(ending, signal.default_int_handler)

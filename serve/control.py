@@ -31,9 +31,14 @@ class DeploymentError(RuntimeError):
     """Serve could not do what was asked; what ran before still runs."""
 
 
-def deployment_config(args: Mapping[str, Any], host: str, port: int) -> Config:
-    """Return the config of serve/config.yaml with another address and arguments."""
+def deployment_config(args: Mapping[str, Any], host: str, port: int, working_dir: str = "") -> Config:
+    """Return the config of serve/config.yaml with another address and arguments.
+
+    A working directory, as a job was submitted with, is where the replicas have the code from; else it is installed.
+    """
     config: Config = yaml.safe_load(CONFIG_FILE.read_text())
+    if working_dir:
+        config["applications"][0]["runtime_env"] = {"working_dir": working_dir}
     config["http_options"] |= {"host": host, "port": port}
     config["applications"][0]["args"] |= {**args, "host": host}
     return config

@@ -72,15 +72,16 @@ def edit(schema: AttributeSchema, source: Images, changes: Mapping[str, Change],
 
     x_T is inferred from the source if none is given, under the z that is the source's before the change.
     """
-    donors = {name: pictures for name, change in changes.items() if (pictures := change.pictures) is not None}
-    source_codes, *donor_codes = (yield Encode(torch.cat([source, *donors.values()]))).split(len(source))
+    source_codes = yield Encode(source)
     if x_T is None:
         x_T = yield InferNoise(source, source_codes)
-    given = dict(zip(donors, donor_codes, strict=True))
     codes = source_codes
     for name, change in changes.items():
         part = schema.slice_of(name)
-        target = given[name] if name in given else _with_part(source_codes, part, change.donor)
+        if change.pictures is not None:
+            target = yield Encode(change.pictures)
+        else:
+            target = _with_part(source_codes, part, change.donor)
         codes = (
             replace_parts(codes, target, [part])
             if change.strength == 1
@@ -91,14 +92,13 @@ def edit(schema: AttributeSchema, source: Images, changes: Mapping[str, Change],
 
 def recombination(schema: AttributeSchema, donors: Mapping[str, Images | Part], x_T: Noise) -> Recipe:
     """Return images whose every attribute comes from its own donor (Fig. 7)."""
-    pictures = {name: donor for name, donor in donors.items() if donor.ndim == 4}
-    codes = (yield Encode(torch.cat(list(pictures.values())))).split(len(x_T)) if pictures else ()
-    given = dict(zip(pictures, codes, strict=True))
-    empty = x_T.new_zeros(len(x_T), schema.width)
-    whole = [
-        given[name] if name in given else _with_part(empty, schema.slice_of(name), donors[name])
-        for name in schema.names
-    ]
+    whole = []
+    for name in schema.names:
+        if donors[name].ndim == 4:
+            codes = yield Encode(donors[name])
+        else:
+            codes = _with_part(x_T.new_zeros(len(x_T), schema.width), schema.slice_of(name), donors[name])
+        whole.append(codes)
     return (yield Generate(recombine(whole, schema.slices), x_T))
 
 
@@ -108,10 +108,12 @@ def interpolation(schema: AttributeSchema, source: Images, target: Images, names
     With some attributes only, x_T stays the source's: what is not named must not change (Figs 8 and 9).
     """
     all_named = set(names) == set(schema.names)
-    codes = yield Encode(torch.cat([source, target]))
-    start, end = codes.split(len(source))
-    ends = torch.cat([source, target]) if all_named else source
-    x_T = yield InferNoise(ends, codes[: len(ends)])
+    start = yield Encode(source)
+    end = yield Encode(target)
+    if all_named:
+        x_T = yield InferNoise(torch.cat([source, target]), torch.cat([start, end]))
+    else:
+        x_T = yield InferNoise(source, start)
     first, last = x_T[: len(source)], x_T[-len(source) :]
     parts = [schema.slice_of(name) for name in names]
     alphas = torch.linspace(0, 1, frames).tolist()

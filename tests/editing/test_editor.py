@@ -73,3 +73,9 @@ def test_progress_shows_every_step(editor: Editor) -> None:
     codes = editor.encode(random_images(1))
     editor.generate(codes, editor.noise([0]), on_step=lambda step, x_0: seen.append(step))
     assert seen == list(range(10))
+
+
+def test_an_image_that_is_its_own_donor_comes_out_as_if_nothing_was_asked(editor: Editor) -> None:
+    """To the last bit: the source must not be encoded in other company because there are donors."""
+    image = random_images(1)
+    assert torch.equal(editor.edit(image, {"b": image}, seeds=[0]), editor.edit(image, {}, seeds=[0]))
