@@ -12,6 +12,7 @@ version (X-Model) makes of the same request when nothing else happens: a differe
 
 import argparse
 import random
+import re
 import statistics
 import tempfile
 import threading
@@ -129,11 +130,11 @@ class Load:
 
 def replicas(service: RunningService, deployment: str) -> list[psutil.Process]:
     """Return the processes of a deployment's replicas."""
-    name = f"ServeReplica:{APPLICATION}:{deployment}"
+    name = re.compile(rf"ray::ServeReplica:{APPLICATION}:{deployment}(?![\w-])")  # what it does now may follow
     found = []
     for process in psutil.Process(service.process.pid).children(recursive=True):
         try:
-            if any(part.split("(")[0].rstrip() == f"ray::{name}" for part in process.cmdline()[:1]):
+            if any(name.match(part) for part in process.cmdline()[:1]):
                 found.append(process)
         except psutil.Error:
             continue
