@@ -70,8 +70,7 @@ def build_app(args: ServeArgs) -> Application:
         TrackingError: MLflow does not answer, or has no such model.
     """
     require_safe_address(args.host, bool(args.tokens))
-    models = [describe_model(args.tracking_uri, args.model_uri)]
-    models += [describe_model(args.tracking_uri, uri, alias) for alias, uri in args.others.items()]
+    models = describe_models(args)
     editors = {
         served.alias: _editor(args, served).options(name=editor_name(served, is_first=place == 0)).bind()
         for place, served in enumerate(models)
@@ -136,6 +135,16 @@ def _editor(args: ServeArgs, served: ServedModel) -> Any:
         health_check_timeout_s=HEALTH_SECONDS,
         graceful_shutdown_timeout_s=DRAIN_SECONDS,
     )(EditorDeployment)
+
+
+def describe_models(args: ServeArgs, version: str = "") -> list[ServedModel]:
+    """Describe what the addresses mean now, the first model first; a version takes the place of its alias' own."""
+    name, separator, alias = args.model_uri.partition("@")
+    first = f"{name}/{version}" if version and separator else args.model_uri
+    return [
+        describe_model(args.tracking_uri, first, alias),
+        *(describe_model(args.tracking_uri, uri, other) for other, uri in args.others.items()),
+    ]
 
 
 def describe_model(tracking_uri: str, model_uri: str, alias: str = "") -> ServedModel:

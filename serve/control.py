@@ -14,9 +14,9 @@ import yaml
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 
 from diffusegae.config.load import ConfigError
-from diffusegae.tracking.registry import move_alias, resolve_model
+from diffusegae.tracking.registry import move_alias
 
-from .app import ServeArgs, describe_model, editor_name, model_source
+from .app import ServeArgs, describe_models, editor_name, model_source
 from .editors import CHECK_SECONDS, load_model
 from .ingress import ServedModels
 from .messages import ServedModel
@@ -54,13 +54,14 @@ def deploy(dashboard: str, config: Config, seconds: float) -> None:
     _wait(dashboard, seconds, lambda application: application["status"] == "RUNNING")
 
 
-def swap(dashboard: str, seconds: float, version: str = "", alias: str = "") -> list[ServedModel]:
+def swap(dashboard: str, seconds: float, version: str = "") -> list[ServedModel]:
     """Put the versions in that the addresses of the running application mean now; return what is served then.
 
-    With a version, the alias of the first model is moved to it before that, or another alias if one is named. A version
-    that brings back no picture is refused before anything has changed, the alias included.
+    With a version, the alias of the first model is moved to it before that. A version that brings back no picture is
+    refused before anything has changed, the alias included.
 
     Raises:
+        ConfigError: there is a version, but the first model is not served by an alias.
         DeploymentError: no application runs, or it did not take over.
         ModelCheckError: the version is no working model.
         TrackingError: there is no such version.
@@ -68,26 +69,18 @@ def swap(dashboard: str, seconds: float, version: str = "", alias: str = "") -> 
     application = application_details(dashboard)
     deployed: Config = application["deployed_app_config"]
     args = ServeArgs.model_validate(deployed["args"])
-    if version:
-        args = _move(args, version, alias)
-    models = [describe_model(args.tracking_uri, args.model_uri)]
-    models += [describe_model(args.tracking_uri, uri, name) for name, uri in args.others.items()]
+    alias = args.model_uri.partition("@")[2]
+    if version and not alias:
+        raise ConfigError(f"the service serves {args.model_uri}, which has no alias to move; deploy it with one")
+    models = describe_models(args, version)
     for served in models:
         _check(args, served)
+    if version:
+        move_alias(args.tracking_uri, models[0].name, alias, version)
     config = {"applications": [with_models(deployed, args, models)], **_http_options(dashboard)}
     ServeSubmissionClient(dashboard).deploy_applications(config)
     _wait(dashboard, seconds, lambda application: application["status"] == "RUNNING" and _is_settled(application))
     return models
-
-
-def _move(args: ServeArgs, version: str, alias: str) -> ServeArgs:
-    """Check a version and move an alias to it; the first model's own if none is named."""
-    name, _, own = args.model_uri.removeprefix("models:/").partition("@")
-    if not own and not alias:
-        raise ConfigError(f"the service serves {args.model_uri}, which has no alias to move; deploy it with one")
-    _check(args, describe_model(args.tracking_uri, resolve_model(args.tracking_uri, f"models:/{name}/{version}").uri))
-    move_alias(args.tracking_uri, name, alias or own, version)
-    return args
 
 
 def _check(args: ServeArgs, served: ServedModel) -> None:

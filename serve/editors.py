@@ -96,7 +96,7 @@ class EditorDeployment:
     async def _of_schema(self, schema: str) -> LoadedModel:
         """Return the version, once it has the schema: in a swap to another one, the ingress may be first."""
         deadline = time.monotonic() + SCHEMA_SECONDS
-        while (model := self._current()).editor.schema.fingerprint() != schema:
+        while (model := self._current()).schema != schema:
             if time.monotonic() > deadline:
                 detail = f"{model.label} has other attributes than this request was checked against; send it again"
                 raise Problem(503, "Model not available", detail, {"Retry-After": "1"})

@@ -57,6 +57,7 @@ class IngressDeployment:
     ) -> None:
         self._editors, self._jobs, self._around = dict(editors), jobs, around
         self._models: tuple[ServedModel, ...] = ()
+        self._schemas: dict[str, str] = {}  # fingerprints by alias
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Build the API in the replica; Ray calls this."""
@@ -71,6 +72,7 @@ class IngressDeployment:
     def reconfigure(self, config: dict[str, Any]) -> None:
         """Take over what is known of the served versions."""
         self._models = ServedModels.model_validate(config).models
+        self._schemas = {served.alias: served.attributes.fingerprint() for served in self._models}
 
     def served(self, name: str | None = None) -> ServedModel:
         """Return the version that requests for an alias are checked against."""
@@ -82,18 +84,18 @@ class IngressDeployment:
 
     async def paint(self, model: str, task: PictureTask) -> Painted:
         """Have a task that ends in pictures done."""
-        painted: Painted = await answer(lambda: self._editors[model].paint.remote(task, self._schema(model)))
+        painted: Painted = await answer(lambda: self._editors[model].paint.remote(task, self._schemas[model]))
         return painted
 
     async def follow(self, model: str, task: PictureTask) -> AsyncIterator[Progress | Painted]:
         """Have a task done and tell how far it is."""
         handle = self._editors[model].options(stream=True)
-        async for item in stream(lambda: handle.follow.remote(task, self._schema(model))):
+        async for item in stream(lambda: handle.follow.remote(task, self._schemas[model])):
             yield item
 
     async def encode(self, model: str, task: Encode) -> Encoded:
         """Have a picture's z_dis read."""
-        encoded: Encoded = await answer(lambda: self._editors[model].encode.remote(task, self._schema(model)))
+        encoded: Encoded = await answer(lambda: self._editors[model].encode.remote(task, self._schemas[model]))
         return encoded
 
     async def check(self) -> str:
@@ -103,7 +105,7 @@ class IngressDeployment:
 
     async def start_job(self, model: str, task: PictureTask, presentation: Presentation) -> JobState:
         """Begin a job."""
-        work = Work(model, self._schema(model), task, planned_steps(task))
+        work = Work(model, self._schemas[model], task, planned_steps(task))
         state: JobState | None = await answer(lambda: self._jobs.start.remote(work, presentation))
         if state is None:
             detail = "as many jobs run as may; begin another when one has ended"
@@ -130,9 +132,6 @@ class IngressDeployment:
         if last.painted is None:
             raise _ended(last)
         yield last.painted
-
-    def _schema(self, model: str) -> str:
-        return self.served(model).attributes.fingerprint()
 
     async def cancel_job(self, id: str) -> None:
         """Give a job up."""

@@ -6,7 +6,6 @@ One replica, on the CPU: a job's state is its memory. If that replica dies its j
 import asyncio
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -54,7 +53,7 @@ class JobsDeployment:
 
     def __init__(self, editors: Mapping[str, DeploymentHandle[EditorDeployment]]) -> None:
         self._editors = dict(editors)
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._jobs: dict[str, Job] = {}
 
     async def start(self, work: Work, presentation: Presentation) -> JobState | None:
         """Begin a job; None if too many run already."""
@@ -113,9 +112,7 @@ class JobsDeployment:
 
     def _forget_old(self) -> None:
         now = time.monotonic()
-        ended = [id for id, job in self._jobs.items() if job.ended_at is not None]
-        for place, id in enumerate(ended):
-            ended_at = self._jobs[id].ended_at
-            is_old = ended_at is not None and now - ended_at > KEPT_SECONDS
-            if is_old or len(ended) - place > MAX_KEPT:
+        ended = [(id, job.ended_at) for id, job in self._jobs.items() if job.ended_at is not None]
+        for place, (id, ended_at) in enumerate(ended):
+            if now - ended_at > KEPT_SECONDS or len(ended) - place > MAX_KEPT:
                 del self._jobs[id]

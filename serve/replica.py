@@ -59,6 +59,7 @@ class LoadedModel:
     ) -> None:
         """Put a model to work; `on_done` is told of each request in the engine's thread."""
         self.editor, self.label, self._on_done = editor, label, on_done
+        self.schema = editor.schema.fingerprint()
         self.engine = Engine(editor, max_images, cache_bytes)
         self._recipes = Recipes(editor, values)
 

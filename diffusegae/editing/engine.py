@@ -94,8 +94,6 @@ class Counters:
 
     calls: int = 0  # of the network
     steps: int = 0  # images times calls
-    encoded: int = 0
-    requests: int = 0
 
 
 class EngineClosedError(RuntimeError):
@@ -176,7 +174,6 @@ class Engine:
         level = min((ticket.served for ticket in self._active if ticket not in arrived), default=0.0)
         for ticket in arrived:
             ticket.served = level
-            self.counters.requests += 1
             self._resume(ticket, None)
         return bool(self._active or self._inbox) or not self._is_closing
 
@@ -278,7 +275,6 @@ class Engine:
         if known is None:
             known = self.editor.encode(image)
             self.cache.put(key, known)
-            self.counters.encoded += 1
         return known
 
     def _take_off(self, ticket: Ticket, x: Tensor, codes: Codes, path: Sequence[Transition]) -> list[Flight]:

@@ -60,7 +60,7 @@ class Chaos:
 
     def __init__(self, folder: Path, seed: int, num_samples: int = NUM_SAMPLES) -> None:
         self.folder, self.random, self.trials = folder, random.Random(seed), Trials()
-        self.num_samples, self.last_log = num_samples, ""
+        self.num_samples = num_samples
         self.settings = (*SETTINGS, "--set", f"pretrain.num_samples={num_samples}")
         self.straight = folder / "straight"
         road.run("ingest", self.straight)
@@ -132,8 +132,12 @@ def kill_workers(chaos: Chaos, times: int, latest: float = 20.0) -> None:
         chaos.check(storage)
 
 
-def kill_drivers(chaos: Chaos, times: int, after: str = "", latest: float = 30.0) -> None:
-    """Kill drivers with all of their local Ray, at most `latest` seconds after a text of their log; the same again."""
+def kill_drivers(chaos: Chaos, times: int, after: str = "", latest: float = 30.0) -> str:
+    """Kill drivers with all of their local Ray, at most `latest` seconds after a text of their log, and go on.
+
+    The same command is given again each time; the log of the last run that ended is returned.
+    """
+    text = ""
     while chaos.trials.kills < times:
         storage, log = chaos.fresh(), chaos.folder / "driver.log"
         for _ in range(min(KILLS_PER_RUN, times - chaos.trials.kills)):
@@ -144,8 +148,9 @@ def kill_drivers(chaos: Chaos, times: int, after: str = "", latest: float = 30.0
                 break
             kill_tree(process)
             chaos.trials.kills += 1
-        chaos.last_log = road.run("train", storage, "--stage", "pretrain", *chaos.settings)
+        text = road.run("train", storage, "--stage", "pretrain", *chaos.settings)
         chaos.check(storage)
+    return text
 
 
 def kill_nodes(chaos: Chaos, times: int) -> None:
