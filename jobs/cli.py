@@ -52,10 +52,13 @@ def config_of(arguments: argparse.Namespace) -> PipelineConfig:
     return load_config(arguments.config, arguments.set, PRESETS)
 
 
-def connect(address: str) -> str:
-    """Connect to a cluster, or start Ray on this machine, reachable from this machine only; return its dashboard."""
+def connect(address: str, more: Callable[[], dict[str, str]] = dict) -> str:
+    """Connect to a cluster, or start Ray on this machine, reachable from this machine only; return its dashboard.
+
+    `more` gives what else of the environment a Ray that is started here shall have.
+    """
     is_local = not (address or "RAY_ADDRESS" in os.environ or "RAY_JOB_ID" in os.environ)
-    for name, value in {**JOB_ENVIRONMENT, **(LOCAL_ENVIRONMENT if is_local else {})}.items():
+    for name, value in {**JOB_ENVIRONMENT, **(LOCAL_ENVIRONMENT | more() if is_local else {})}.items():
         os.environ.setdefault(name, value)
     import ray
 

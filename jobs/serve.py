@@ -32,7 +32,9 @@ def main() -> None:
     arguments = options.parse_args()
     config = config_of(arguments)
     os.environ.setdefault("PYTHONPATH", str(ROOT))  # Serve's processes import `serve` by its name
-    dashboard = connect(arguments.address)
+    from serve.proxy import local_environment
+
+    dashboard = connect(arguments.address, local_environment)
     import ray
 
     from diffusegae.data.shards import has_manifest

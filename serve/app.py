@@ -57,7 +57,7 @@ class ServeArgs(BaseModel):
     max_queued_requests: int = Field(64, ge=0, description="Requests that wait in an ingress; more get a 503.")
     ingress_min_replicas: int = Field(1, ge=1, description="Ingress replicas at rest.")
     ingress_max_replicas: int = Field(1, ge=1, description="Ingress replicas under load.")
-    max_images: int = Field(8, ge=1, description="Images per call of the network.")
+    max_images: int = Field(16, ge=1, description="Images per call of the network.")
     cache_megabytes: int = Field(256, ge=0, description="Memory of a replica for codes and noise of repeated pictures.")
     limits: Limits = Limits()
 

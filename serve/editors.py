@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from .replica import LoadedModel, OnDone
 from .tasks import Encode, Encoded, Painted, PictureTask, Progress
 
 logger = logging.getLogger(__name__)
+SWITCH_SECONDS = 0.0005  # the thread that denoises asks for Python between any two operations, and waits so long for it
 CHECK_SECONDS, SCHEMA_SECONDS, POLL_SECONDS = 25.0, 20.0, 0.1
 
 
@@ -40,6 +42,7 @@ class EditorDeployment:
     """Holds one version of a model; another one takes its place when it has been loaded and checked."""
 
     def __init__(self) -> None:
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._model: LoadedModel | None = None
         self._meters = Meters()
         self._reporting: asyncio.Task[None] | None = None

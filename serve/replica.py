@@ -1,7 +1,6 @@
 """A model version inside a replica: its engine, its value codes, and tasks turned into recipes for the engine."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import numpy as np
@@ -60,7 +59,7 @@ class LoadedModel:
         """Put a model to work; `on_done` is told of each request in the engine's thread."""
         self.editor, self.label, self._on_done = editor, label, on_done
         self.schema = editor.schema.fingerprint()
-        self.engine = Engine(editor, max_images, cache_bytes)
+        self.engine = Engine(editor, max_images, cache_bytes, PROGRESS_SECONDS)
         self._recipes = Recipes(editor, values)
 
     async def paint(self, task: PictureTask) -> Painted:
@@ -145,13 +144,11 @@ class _Reports:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.changed = asyncio.Event()
         self.latest: tuple[int, Tensor | None] | None = None
-        self._loop, self._told = loop, 0.0
+        self._loop = loop
 
     def __call__(self, step: int, images: Tensor | None) -> None:
-        now = time.monotonic()
-        if now - self._told >= PROGRESS_SECONDS:
-            self._told, self.latest = now, (step, images)
-            self._loop.call_soon_threadsafe(self.changed.set)
+        self.latest = (step, images)
+        self._loop.call_soon_threadsafe(self.changed.set)
 
 
 class Recipes:

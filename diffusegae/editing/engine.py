@@ -6,7 +6,9 @@ over requests: those that have had the least of the network go first, and a new 
 served one. So a short request does not wait for a long one to end, a long one is never starved, and one that asks for
 many pictures at once gets no more than its share.
 
-All work is done by one thread of the engine's own; `submit` and `cancel` may be called from any thread.
+Between its steps a recipe is followed: pictures are encoded, conditions made. One thread of the engine's takes the steps,
+and follows recipes when it has none to take; while it has, a second one follows them, so that the network never waits
+for an encoder. A request belongs to one of the two at a time. `submit` and `cancel` may be called from any thread.
 """
 
 import logging
@@ -16,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -33,8 +36,8 @@ from diffusegae.models.unet import Condition
 
 logger = logging.getLogger(__name__)
 
-# Called in the engine's thread after a step: network calls that the slowest image has had, and the estimates of x_0
-# while pictures are generated (None while noise is inferred). It must be quick and must not raise.
+# Called by the engine after a step: network calls that the slowest image has had, and the estimates of x_0 while
+# pictures are generated (None while noise is inferred). It must be quick; a request whose callback raises has failed.
 OnProgress = Callable[[int, Images | None], None]
 
 
@@ -64,10 +67,12 @@ class Ticket:
     sampling: SamplingConfig
     on_progress: OnProgress | None
     future: "Future[Tensor]" = field(default_factory=Future)
-    flights: list[Flight] = field(default_factory=list)
     need: Need | None = None
+    results: list[Tensor | None] = field(default_factory=list)  # of the need, an image each
+    flights: list[Flight] = field(default_factory=list)  # the images among them that are on their way
     served: float = 0.0  # its place in the order of turns
     steps_before: int = 0  # network calls of the needs that are satisfied
+    told: float = 0.0  # when its progress was reported last
     is_cancelled: bool = False
     seconds: dict[str, float] = field(default_factory=dict)  # by stage: Wait, then the names of the needs
     since: float = field(default_factory=time.monotonic)
@@ -111,22 +116,28 @@ class Engine:
         editor: the model and its device; each request brings its own sampling.
         max_images: flights per call of the network.
         cache_bytes: memory for z_dis and x_T of images that come again.
+        progress_seconds: least time between two reports of a request's progress.
     """
 
-    def __init__(self, editor: Editor, max_images: int, cache_bytes: int) -> None:
-        self.editor, self.max_images = editor, max_images
+    def __init__(self, editor: Editor, max_images: int, cache_bytes: int, progress_seconds: float = 0.0) -> None:
+        self.editor, self.max_images, self.progress_seconds = editor, max_images, progress_seconds
         self.cache, self.counters = TensorCache(cache_bytes), Counters()
         self._changed = threading.Condition()
-        self._inbox: deque[Ticket] = deque()
-        self._active: list[Ticket] = []
-        self._is_closing = False
-        self._thread = threading.Thread(target=self._run, name="denoise", daemon=True)
-        self._thread.start()
+        self._to_follow: deque[Callable[[], None]] = deque()  # recipes that can go on
+        self._ready: deque[Ticket] = deque()  # with images that wait to join
+        self._active: list[Ticket] = []  # with images that have joined
+        self._num_open, self._level, self._is_closing = 0, 0.0, False
+        self._threads = (
+            threading.Thread(target=self._run, name="denoise", daemon=True),
+            threading.Thread(target=self._help, name="follow", daemon=True),
+        )
+        for thread in self._threads:
+            thread.start()
 
     @property
     def num_active(self) -> int:
-        """Requests that are being worked on or wait for their first step."""
-        return len(self._active) + len(self._inbox)
+        """Requests that were taken in and have not ended."""
+        return self._num_open
 
     def submit(self, recipe: Recipe, sampling: SamplingConfig, on_progress: OnProgress | None = None) -> Ticket:
         """Take a request in; its images join at the next step. The ticket's future gets the recipe's result.
@@ -139,47 +150,74 @@ class Engine:
         with self._changed:
             if self._is_closing:
                 raise EngineClosedError("this engine is closed; send the request to the one that took its place")
-            self._inbox.append(ticket)
-            self._changed.notify()
+            self._num_open += 1
+            self._to_follow.append(partial(self._resume, ticket, None))
+            self._changed.notify_all()
         return ticket
 
     def close(self) -> None:
-        """Take no more requests, finish those that were taken in, and end the thread."""
+        """Take no more requests, finish those that were taken in, and end the threads."""
         with self._changed:
             self._is_closing = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     @torch.inference_mode()
     def _run(self) -> None:
         while self._admit():
+            if not self._active:
+                self._follow_next()
+                continue
             flights = self._choose()
             if flights:
                 try:
                     self._advance(flights)
                 except Exception as error:  # the requests fail, the engine goes on
                     logger.exception("a step of %d images failed", len(flights))
-                    for ticket in {flight.ticket for flight in flights}:
-                        self._fail(ticket, error)
+                    for ticket in {flight.ticket: None for flight in flights}:
+                        self._drop(ticket, error)
             self._settle()
 
-    def _admit(self) -> bool:
-        """Start what has come in, waiting for it if there is nothing to do; False when all is done and closed."""
+    @torch.inference_mode()
+    def _help(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._to_follow and self._active) and not self._is_done():
+                    self._changed.wait()
+                if self._is_done():
+                    return
+            self._follow_next()
+
+    def _follow_next(self) -> None:
         with self._changed:
-            while not self._inbox and not self._active and not self._is_closing:
+            follow = self._to_follow.popleft() if self._to_follow else None
+        if follow is not None:
+            follow()
+
+    def _is_done(self) -> bool:
+        return self._is_closing and not self._num_open
+
+    def _admit(self) -> bool:
+        """Let those join who are ready, waiting while there is nothing to do; False when all is done and closed.
+
+        Who joins starts level with the least served, so that nobody saves turns up while others work.
+        """
+        with self._changed:
+            while not (self._ready or self._active or self._to_follow or self._is_done()):
                 self._changed.wait()
-            arrived = list(self._inbox)
-            self._active += arrived
-            self._inbox.clear()
-        level = min((ticket.served for ticket in self._active if ticket not in arrived), default=0.0)
-        for ticket in arrived:
-            ticket.served = level
-            self._resume(ticket, None)
-        return bool(self._active or self._inbox) or not self._is_closing
+            for ticket in self._ready:
+                ticket.served = max(ticket.served, self._level)
+            self._active += self._ready
+            self._ready.clear()
+            if self._active and self._to_follow:
+                self._changed.notify_all()
+            return not self._is_done()
 
     def _choose(self) -> list[Flight]:
         """Return the flights of the next call: in turns, the least served request first."""
         waiting = {ticket: deque(f for f in ticket.flights if not f.has_landed) for ticket in self._active}
+        self._level = min(ticket.served for ticket in self._active)
         chosen: list[Flight] = []
         while len(chosen) < self.max_images:
             ready = [ticket for ticket, flights in waiting.items() if flights and not ticket.is_cancelled]
@@ -210,60 +248,79 @@ class Engine:
         self.counters.steps += len(flights)
 
     def _settle(self) -> None:
-        """Tell how far requests are, go on with recipes whose images have all landed, and drop what was given up."""
+        """Tell how far requests are, hand on those whose images have all landed, and drop what was given up."""
         for ticket in list(self._active):
             if ticket.is_cancelled:
-                self._fail(ticket, RequestCancelledError("the request was cancelled"))
+                self._drop(ticket, _cancelled())
                 continue
-            if ticket.on_progress is not None and ticket.flights:
-                estimates = torch.stack([flight.x_0_hat for flight in ticket.flights])
-                ticket.on_progress(ticket.step, estimates if isinstance(ticket.need, Generate) else None)
+            try:
+                self._report(ticket)
+            except Exception as error:  # of who asked: this request fails, the engine goes on
+                logger.exception("a request's callback failed")
+                self._drop(ticket, error)
+                continue
             if all(flight.has_landed for flight in ticket.flights):
-                self._land(ticket)
+                self._active.remove(ticket)
+                with self._changed:
+                    self._to_follow.append(partial(self._land, ticket))
+                    self._changed.notify_all()
+
+    def _report(self, ticket: Ticket) -> None:
+        now = time.monotonic()
+        if ticket.on_progress is None or now - ticket.told < self.progress_seconds:
+            return
+        ticket.told = now
+        is_picture = isinstance(ticket.need, Generate)
+        ticket.on_progress(
+            ticket.step, torch.stack([flight.x_0_hat for flight in ticket.flights]) if is_picture else None
+        )
+
+    def _drop(self, ticket: Ticket, error: Exception) -> None:
+        self._active.remove(ticket)
+        self._end(ticket, error)
 
     def _land(self, ticket: Ticket) -> None:
-        """Hand a recipe the images that it waited for."""
-        images = torch.stack([flight.x for flight in ticket.flights])
-        if isinstance(ticket.need, InferNoise):
-            for image, codes, noise in zip(ticket.need.images, ticket.need.codes, images, strict=True):
-                self.cache.put(_noise_key(image, codes, ticket.sampling), noise)
-        self._resume(ticket, images.clamp(-1, 1) if isinstance(ticket.need, Generate) else images)
+        """Hand a recipe the images that it waited for; noise that was inferred is kept."""
+        for flight in ticket.flights:
+            ticket.results[flight.index] = flight.x
+            if isinstance(ticket.need, InferNoise):
+                image, codes = ticket.need.images[flight.index], ticket.need.codes[flight.index]
+                self.cache.put(_noise_key(image, codes, ticket.sampling), flight.x)
+        self._resume(ticket, _images_of(ticket))
 
     def _resume(self, ticket: Ticket, answer: Tensor | None) -> None:
         """Go on with a recipe until it needs the network's steps, or to its end."""
         try:
-            while True:
+            while not ticket.is_cancelled:
                 ticket.end_stage()
                 ticket.need = next(ticket.recipe) if answer is None else ticket.recipe.send(answer)
                 ticket.steps_before, ticket.flights = ticket.step, []
-                answer = self._answer_at_once(ticket, ticket.need)
-                if answer is None:
+                if isinstance(ticket.need, Encode):
+                    answer = self._encode(ticket.need.images)
+                    continue
+                self._take_off(ticket, ticket.need)
+                if ticket.flights:
+                    with self._changed:
+                        self._ready.append(ticket)
+                        self._changed.notify_all()
                     return
+                answer = _images_of(ticket)
+            self._end(ticket, _cancelled())
         except StopIteration as end:
-            self._active.remove(ticket)
-            ticket.future.set_result(end.value)
+            self._end(ticket, end.value)
         except Exception as error:  # of the recipe or the encoder: this request fails, the engine goes on
             logger.exception("a request failed")
-            self._fail(ticket, error)
+            self._end(ticket, error)
 
-    def _answer_at_once(self, ticket: Ticket, need: Need) -> Tensor | None:
-        """Answer what is known or takes one call of the encoder; else give the ticket its flights."""
-        if isinstance(need, Encode):
-            return self._encode(need.images)
-        if isinstance(need, InferNoise):
-            keys = [
-                _noise_key(image, codes, ticket.sampling) for image, codes in zip(need.images, need.codes, strict=True)
-            ]
-            known = [self.cache.get(key) for key in keys]
-            if all(noise is not None for noise in known):
-                ticket.steps_before += ticket.sampling.steps
-                return torch.stack([noise for noise in known if noise is not None])
-            path = inversion_path(self.editor.schedule, ticket.sampling.steps)
-            ticket.flights = self._take_off(ticket, need.images, need.codes, path)
-            return None
-        path = sampling_path(self.editor.schedule, ticket.sampling.steps)
-        ticket.flights = self._take_off(ticket, need.x_T, need.codes, path)
-        return None
+    def _end(self, ticket: Ticket, result: Tensor | Exception) -> None:
+        ticket.recipe.close()
+        with self._changed:
+            self._num_open -= 1
+            self._changed.notify_all()
+        if isinstance(result, Exception):
+            ticket.future.set_exception(result)
+        else:
+            ticket.future.set_result(result)
 
     def _encode(self, images: Images) -> Codes:
         """Return z_dis of images, one at a time: what is cached must not depend on the company it came in."""
@@ -277,20 +334,37 @@ class Engine:
             self.cache.put(key, known)
         return known
 
-    def _take_off(self, ticket: Ticket, x: Tensor, codes: Codes, path: Sequence[Transition]) -> list[Flight]:
+    def _take_off(self, ticket: Ticket, need: InferNoise | Generate) -> None:
+        """Put the images of a need on their way; noise that is known need not be inferred again."""
+        schedule, steps = self.editor.schedule, ticket.sampling.steps
+        if isinstance(need, InferNoise):
+            path, images = inversion_path(schedule, steps), need.images
+            pairs = zip(need.images, need.codes, strict=True)
+            ticket.results = [self.cache.get(_noise_key(image, codes, ticket.sampling)) for image, codes in pairs]
+        else:
+            path, images = sampling_path(schedule, steps), need.x_T
+            ticket.results = [None] * len(need.x_T)
+        rows = [row for row, result in enumerate(ticket.results) if result is None]
+        if not rows:
+            ticket.steps_before += steps
+            return
         model = self.editor.model
-        conditions = model.unet.condition(model.entangle(codes)).unstack()
-        images = x.to(self.editor.device)
-        return [
-            Flight(ticket, index, path, condition, image, torch.zeros_like(image))
-            for index, (image, condition) in enumerate(zip(images, conditions, strict=True))
+        conditions = model.unet.condition(model.entangle(need.codes[rows])).unstack()
+        starts = images[rows].to(self.editor.device)
+        ticket.flights = [
+            Flight(ticket, row, path, condition, start, torch.zeros_like(start))
+            for row, condition, start in zip(rows, conditions, starts, strict=True)
         ]
 
-    def _fail(self, ticket: Ticket, error: BaseException) -> None:
-        if ticket in self._active:
-            self._active.remove(ticket)
-            ticket.recipe.close()
-            ticket.future.set_exception(error)
+
+def _images_of(ticket: Ticket) -> Tensor:
+    """Return what a ticket's need has come to, when all of it has."""
+    images = torch.stack([result for result in ticket.results if result is not None])
+    return images.clamp(-1, 1) if isinstance(ticket.need, Generate) else images
+
+
+def _cancelled() -> RequestCancelledError:
+    return RequestCancelledError("the request was cancelled")
 
 
 def _rule(flight: Flight) -> tuple[SamplerName, bool]:

@@ -39,6 +39,7 @@ from tests.serve.running import ROOT, RunningService, register, running_service
 SHORT, MEDIUM, LONG = 5, 20, 100
 BATCHES = (1, 2, 4, 8, 16)
 NUM_LONG, NUM_SHORT, STATIC_BATCH = 2, 4, 8
+WARM_SECONDS = 3.0
 GENERATOR = np.random.default_rng(0)
 
 
@@ -136,22 +137,23 @@ def measure_throughput(service: RunningService, editor: Editor, seconds: float, 
 
 
 def _rate(service: RunningService, clients: int, seconds: float) -> float:
+    """Return how many answers come per second once all clients are under way."""
     done: list[float] = []
-    stop = time.monotonic() + seconds
+    begin = time.monotonic() + WARM_SECONDS
+    end = begin + seconds
 
     def ask() -> None:
         with httpx.Client() as client:
-            while time.monotonic() < stop:
+            while time.monotonic() < end:
                 reconstruct(client, service.url, picture(), MEDIUM, "random")
                 done.append(time.monotonic())
 
-    started = time.monotonic()
     threads = [threading.Thread(target=ask) for _ in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return len(done) / (max(done) - started)
+    return sum(begin <= when < end for when in done) / seconds
 
 
 def measure_cache(service: RunningService, sources: int = 20) -> None:
@@ -249,7 +251,7 @@ def main() -> None:
         editor, checkpoint = random_checkpoint(folder / "checkpoint", folder)
         measure_fairness(editor, arguments.seconds)
         tracking = register(editor.config, [checkpoint])
-        with running_service(folder, tracking) as service:
+        with running_service(folder, tracking, "--argument", "max_replicas=1") as service:
             measure_latency(service, editor)
             measure_cache(service)
             measure_throughput(service, editor, arguments.seconds)

@@ -19,7 +19,7 @@ from diffusegae.editing.recipes import Change, Encode, Recipe
 from tests.tiny import random_images, smoke_config, tiny_model, tiny_schema
 
 SCHEMA = tiny_schema(8, 8, 8)
-SHORT, LONG = SamplingConfig(steps=5), SamplingConfig(steps=100)
+ONE, SHORT, LONG = (SamplingConfig(steps=steps) for steps in (1, 5, 100))
 SOLVER = SamplingConfig(steps=10, sampler="dpm++")
 LEVEL = 2 / 255  # of one grey level in [-1, 1]
 
@@ -51,18 +51,21 @@ def running(editor: Editor, max_images: int = 8, cache_bytes: int = 0) -> Iterat
 
 @contextmanager
 def held(engine: Engine) -> Iterator[None]:
-    """Hold the engine inside a request, so that what is submitted meanwhile starts together."""
+    """Hold the engine at a step, so that what is submitted meanwhile starts together."""
     entered, release = threading.Event(), threading.Event()
 
-    def blocking() -> Recipe:
+    def hold(*_: Any) -> None:
         entered.set()
         assert release.wait(30)
-        yield Encode(random_images(1, seed=99))
-        return torch.zeros(1)
 
-    ticket = engine.submit(blocking(), SHORT)
+    def nothing() -> Recipe:
+        return torch.zeros(1)
+        yield
+
+    ticket = engine.submit(recipes.decoding(torch.zeros(1, 24), torch.zeros(1, 3, 32, 32)), ONE, hold)
     assert entered.wait(30)
     yield
+    engine.submit(nothing(), ONE).future.result(30)  # all before it wait for their first step
     release.set()
     ticket.future.result(30)
 

