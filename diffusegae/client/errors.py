@@ -130,7 +130,11 @@ def from_response(response: httpx.Response) -> ClientError:
         return from_problem(problem, response.status_code, wait)
     text = " ".join(response.text.split())[:SHOWN_CHARACTERS]
     title = response.reason_phrase or "Problem"
-    return kind_of(response.status_code)(response.status_code, "about:blank", title, text, wait)
+    status = response.status_code
+    kind = (
+        UnavailableError if status == 500 else kind_of(status)
+    )  # a proxy's, whose service broke off: its own have JSON
+    return kind(status, "about:blank", title, text, wait)
 
 
 def from_transport(error: httpx.TransportError, address: str) -> TransportError:

@@ -3,7 +3,7 @@
     python -m tests.chaos.serve --what model --minutes 10      a model replica is killed (kill -9) every 20 s
     python -m tests.chaos.serve --what ingress --minutes 10    an ingress replica is killed every 20 s
     python -m tests.chaos.serve --what swap --times 20         two versions are swapped back and forth
-    python -m tests.chaos.serve --what overload                four times as many requests as it can do
+    python -m tests.chaos.serve --what overload                four times as many requests per second as it can do
     python -m tests.chaos.serve --what scale                   from one replica to two and back
 
 The tiny model of the tests is served with Ray Serve on this machine. Every answer is compared with the picture that its
@@ -11,6 +11,7 @@ version (X-Model) makes of the same request when nothing else happens: a differe
 """
 
 import argparse
+import asyncio
 import random
 import re
 import statistics
@@ -23,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -35,6 +37,7 @@ from tests.serve.running import RunningService, register, running_service
 from tests.tiny import save_tiny_checkpoint, smoke_config, tiny_schema
 
 STEPS, NUM_REQUESTS = 20, 8
+WARM_SECONDS = 3.0
 GENERATOR = np.random.default_rng(0)
 SOURCES = [encode_image(GENERATOR.integers(0, 256, (32, 32, 3), np.uint8)) for _ in range(NUM_REQUESTS)]
 
@@ -47,16 +50,21 @@ class Answers:
     statuses: Counter[int] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
     wrong: int = 0
-    broken: int = 0  # connections that ended without an answer
+    broken: int = 0  # requests that the service left without an answer: the connection broke, or the proxy says so
     retried: int = 0
+    lost: int = 0  # requests that got no answer in the end
     refused_seconds: list[float] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)  # when each good answer came
+
+    def rate(self, begin: float, end: float) -> float:
+        """Return how many good answers came per second in a time."""
+        return sum(begin <= when < end for when in self.ends) / (end - begin)
 
     @property
     def told(self) -> str:
         """What there is to say of all of them."""
         good = f"{sum(self.statuses.values())} answers by status {dict(self.statuses)}, wrong pictures {self.wrong}"
-        return f"{good}, connections broken {self.broken}, sent again {self.retried}"
+        return f"{good}; broken off {self.broken}, sent again {self.retried}, lost {self.lost}"
 
 
 class Load:
@@ -100,14 +108,18 @@ class Load:
         try:
             answer = self._post(client, number)
         except httpx.TransportError:
+            answer = None
+        if answer is not None and not _is_proxys(answer):
             with self._lock:
-                self.answers.broken += 1
-            if attempt < self.retries:
-                self.answers.retried += 1
-                self._once(client, number, attempt + 1)
+                self._note(answer, number, time.monotonic() - started)
             return
         with self._lock:
-            self._note(answer, number, time.monotonic() - started)
+            self.answers.broken += 1
+        if attempt < self.retries:
+            self.answers.retried += 1
+            self._once(client, number, attempt + 1)
+        else:
+            self.answers.lost += 1
 
     def _note(self, answer: httpx.Response, number: int, seconds: float) -> None:
         self.answers.statuses[answer.status_code] += 1
@@ -122,10 +134,27 @@ class Load:
             difference = decode_image(answer.content).astype(int) - self.own[model, number]
             self.answers.wrong += int(abs(difference).max() > 1)
 
+    async def once_async(self, client: httpx.AsyncClient, number: int) -> None:
+        """Ask once, without a thread; a connection that breaks is an error here."""
+        started = time.monotonic()
+        answer = await client.post(**self._request(number))
+        self._note(answer, number, time.monotonic() - started)
+
     def _post(self, client: httpx.Client, number: int) -> httpx.Response:
-        files = {"source": ("s.png", SOURCES[number])}
-        data = {"steps": str(self.steps), "x_T": "random", "seed": str(number)}
-        return client.post(f"{self.service.url}/v1/reconstruct", files=files, data=data, timeout=120)
+        return client.post(**self._request(number))
+
+    def _request(self, number: int) -> dict[str, Any]:
+        return {
+            "url": f"{self.service.url}/v1/reconstruct",
+            "files": {"source": ("s.png", SOURCES[number])},
+            "data": {"steps": str(self.steps), "x_T": "random", "seed": str(number)},
+            "timeout": 120,
+        }
+
+
+def _is_proxys(answer: httpx.Response) -> bool:
+    """Whether the proxy answers in the service's place; the service's own errors are problem documents."""
+    return answer.status_code >= 500 and answer.headers["content-type"] != "application/problem+json"
 
 
 def replicas(service: RunningService, deployment: str) -> list[psutil.Process]:
@@ -176,27 +205,37 @@ def _swap(service: RunningService, version: str) -> None:
 
 
 def overload(service: RunningService, seconds: float = 20.0) -> None:
-    """Ask with as many clients as it takes at once, then four times as many, then few again."""
-    load = Load(service)
+    """Find out how many requests it answers per second, then send it four times as many, then few again."""
+    load = Load(service, steps=100)
     load.learn()
+    began = time.monotonic()
     with load.running(clients=CAPACITY) as answers:
         time.sleep(seconds)
-    capacity = len(answers.ends) / seconds
-    load.answers = Answers()
-    with load.running(clients=4 * CAPACITY) as answers:
-        time.sleep(seconds)
-    over = len(answers.ends) / seconds
+    capacity = answers.rate(began + WARM_SECONDS, began + seconds)
+    load.answers = answers = Answers()
+    began = time.monotonic()
+    asyncio.run(_offer(load, 4 * capacity, seconds))
+    over = answers.rate(began + WARM_SECONDS, began + seconds)
     ended = time.monotonic()
     load.answers = Answers()
     with load.running(clients=1) as after:
         time.sleep(5)
     first = min(after.ends) - ended
     half, most = np.percentile([1000 * value for value in answers.refused_seconds], [50, 99])
-    print(
-        f"{CAPACITY} clients: {capacity:.1f} good answers/s; four times as many: {over:.1f}, or {over / capacity:.2f}"
-    )
+    print(f"{CAPACITY} clients: {capacity:.1f} good answers/s; offered {4 * capacity:.1f}/s: {over:.1f}/s")
+    print(f"  served when overloaded ÷ at capacity {over / capacity:.2f}")
     print(f"  {answers.told}; refused within {half:.0f} ms (p50), {most:.0f} ms (p99)")
     print(f"  afterwards: first answer after {first:.2f} s; {after.told}")
+
+
+async def _offer(load: Load, per_second: float, seconds: float) -> None:
+    """Send requests at a rate, whether or not those before were answered."""
+    begin, waiting = time.monotonic(), list[asyncio.Task[None]]()
+    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=None)) as client:
+        for number in range(int(per_second * seconds)):
+            await asyncio.sleep(max(0.0, begin + number / per_second - time.monotonic()))
+            waiting.append(asyncio.create_task(load.once_async(client, number % NUM_REQUESTS)))
+        await asyncio.gather(*waiting)
 
 
 def scale(service: RunningService) -> None:
@@ -222,7 +261,7 @@ def _watch(service: RunningService, seen: list[int], is_done: Callable[[], bool]
         time.sleep(0.5)
 
 
-CAPACITY = 16  # requests that the overloaded service works on or lets wait
+CAPACITY = 12  # clients that keep it busy: it works on eight requests and lets eight wait
 ARGUMENTS = {
     "model": ("min_replicas=2", "max_replicas=2"),
     "ingress": ("ingress_min_replicas=2", "ingress_max_replicas=2"),
