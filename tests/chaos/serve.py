@@ -6,7 +6,8 @@
     python -m tests.chaos.serve --what overload                four times as many requests per second as it can do
     python -m tests.chaos.serve --what scale                   from one replica to two and back
 
-The tiny model of the tests is served with Ray Serve on this machine. Every answer is compared with the picture that its
+The tiny model of the tests is served with Ray Serve on this machine; where replicas are killed, by two of each
+deployment. Every answer is compared with the picture that its
 version (X-Model) makes of the same request when nothing else happens: a difference of more than one level is wrong.
 """
 
@@ -170,19 +171,29 @@ def replicas(service: RunningService, deployment: str) -> list[psutil.Process]:
     return found
 
 
-def kill_replicas(service: RunningService, deployment: str, minutes: float, retries: int, every: float = 20.0) -> None:
-    """Kill a replica every so often under load, and say what became of the requests."""
+def kill_replicas(
+    service: RunningService, deployment: str, seconds: float, retries: int, every: float = 20.0
+) -> tuple[int, Answers]:
+    """Kill one of two replicas every so often under load; return how many were, and what became of the requests.
+
+    The one is killed only when the other serves: without any there is nothing that could answer.
+    """
     load, chosen, kills = Load(service, retries=retries), random.Random(0), 0
     load.learn()
     with load.running(clients=4) as answers:
-        end = time.monotonic() + 60 * minutes
+        end = time.monotonic() + seconds
         while time.monotonic() + every < end:
             time.sleep(every)
-            if living := replicas(service, deployment):
+            living = replicas(service, deployment)
+            if min(len(living), _num_serving(service, deployment)) > 1:
                 chosen.choice(living).kill()
                 kills += 1
         time.sleep(every)
-    print(f"{kills} kills of a replica of {deployment} in {minutes:g} minutes, 4 clients")
+    return kills, answers
+
+
+def _tell_kills(deployment: str, kills: int, answers: Answers) -> None:
+    print(f"{kills} kills of a replica of {deployment}, 4 clients")
     median, longest = 1000 * statistics.median(answers.seconds), max(answers.seconds)
     print(f"  {answers.told}; p50 {median:.0f} ms, longest {longest:.1f} s")
 
@@ -256,15 +267,20 @@ def _watch(service: RunningService, seen: list[int], is_done: Callable[[], bool]
     deadline = time.monotonic() + seconds
     while not seen or not is_done():
         assert time.monotonic() < deadline, f"replicas seen: {seen}"
-        deployment = application_details(service.dashboard)["deployments"]["Editor"]
-        seen.append(sum(replica["state"] == "RUNNING" for replica in deployment["replicas"]))
+        seen.append(_num_serving(service, "Editor"))
         time.sleep(0.5)
 
 
+def _num_serving(service: RunningService, deployment: str) -> int:
+    replicas = application_details(service.dashboard)["deployments"][deployment]["replicas"]
+    return sum(replica["state"] == "RUNNING" for replica in replicas)
+
+
 CAPACITY = 12  # clients that keep it busy: it works on eight requests and lets eight wait
+TWO_OF_EACH = ("min_replicas=2", "max_replicas=2", "ingress_min_replicas=2", "ingress_max_replicas=2")
 ARGUMENTS = {
-    "model": ("min_replicas=2", "max_replicas=2"),
-    "ingress": ("ingress_min_replicas=2", "ingress_max_replicas=2"),
+    "model": TWO_OF_EACH,
+    "ingress": TWO_OF_EACH,
     "swap": (),
     "overload": ("max_ongoing_requests=8", "max_queued_requests=8"),
     "scale": ("max_replicas=2", "target_ongoing_requests=4", "upscale_seconds=2", "downscale_seconds=5"),
@@ -296,9 +312,9 @@ def main() -> None:
     with served(*ARGUMENTS[options.what]) as service:
         match options.what:
             case "model":
-                kill_replicas(service, "Editor", options.minutes, retries=0)
+                _tell_kills("Editor", *kill_replicas(service, "Editor", 60 * options.minutes, retries=0))
             case "ingress":
-                kill_replicas(service, "Ingress", options.minutes, retries=1)
+                _tell_kills("Ingress", *kill_replicas(service, "Ingress", 60 * options.minutes, retries=1))
             case "swap":
                 swap_versions(service, options.times)
             case "overload":
