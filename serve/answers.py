@@ -49,7 +49,7 @@ class SchemaResponse(Message):
     model: str = Field(description="Name and version.")
     attributes: tuple[AttributeDescription, ...]
     image_size: int
-    samplers: tuple[SamplerName, ...] = Field(description="The first is the model's own.")
+    samplers: tuple[SamplerName, ...] = Field(description="The first is meant if none is named.")
     default_steps: int
     max_steps: int
     step_counts: tuple[int, ...] = Field(description="The numbers of steps that can be asked for.")

@@ -19,7 +19,7 @@ from diffusegae.tracking.registry import (
     resolve_model,
 )
 
-from .checks import Limits
+from .checks import Limits, step_count_from
 from .editors import EditorDeployment, ModelSource
 from .ingress import IngressDeployment, ServedModels, Surroundings
 from .job_store import JobsDeployment
@@ -58,6 +58,8 @@ class ServeArgs(BaseModel):
     ingress_min_replicas: int = Field(1, ge=1, description="Ingress replicas at rest.")
     ingress_max_replicas: int = Field(1, ge=1, description="Ingress replicas under load.")
     max_images: int = Field(16, ge=1, description="Images per call of the network.")
+    sampler: SamplerName = Field("dpm++", description="Sampler of requests that name none.")
+    steps: int = Field(25, ge=1, description="Steps of requests that name none; a model's own where those are fewer.")
     cache_megabytes: int = Field(256, ge=0, description="Memory of a replica for codes and noise of repeated pictures.")
     limits: Limits = Limits()
 
@@ -142,22 +144,25 @@ def describe_models(args: ServeArgs, version: str = "") -> list[ServedModel]:
     name, separator, alias = args.model_uri.partition("@")
     first = f"{name}/{version}" if version and separator else args.model_uri
     return [
-        describe_model(args.tracking_uri, first, alias),
-        *(describe_model(args.tracking_uri, uri, other) for other, uri in args.others.items()),
+        describe_model(args, first, alias),
+        *(describe_model(args, uri, other) for other, uri in args.others.items()),
     ]
 
 
-def describe_model(tracking_uri: str, model_uri: str, alias: str = "") -> ServedModel:
+def describe_model(args: ServeArgs, model_uri: str, alias: str = "") -> ServedModel:
     """Resolve a model's address and read what the service needs to know of the version, but not its weights."""
-    model = resolve_model(tracking_uri, model_uri)
-    meta, values = read_registered_meta(tracking_uri, model.uri), read_registered_values(tracking_uri, model.uri)
-    return describe(model, meta, values, alias or model_uri.replace("@", "/").rpartition("/")[2])
+    model = resolve_model(args.tracking_uri, model_uri)
+    meta = read_registered_meta(args.tracking_uri, model.uri)
+    values = read_registered_values(args.tracking_uri, model.uri)
+    return describe(args, model, meta, values, alias or model_uri.replace("@", "/").rpartition("/")[2])
 
 
-def describe(model: RegisteredModel, meta: CheckpointMeta, values: ValueCodes, alias: str) -> ServedModel:
+def describe(
+    args: ServeArgs, model: RegisteredModel, meta: CheckpointMeta, values: ValueCodes, alias: str
+) -> ServedModel:
     """Return what the service needs to know of a version; requests ask for it by the alias."""
-    own: SamplerName = meta.config.sampling.sampler
-    others: tuple[SamplerName, ...] = get_args(SamplerName)
+    num_timesteps = meta.config.diffusion.num_timesteps
+    samplers: tuple[SamplerName, ...] = get_args(SamplerName)
     return ServedModel(
         alias=alias,
         name=model.name,
@@ -165,9 +170,9 @@ def describe(model: RegisteredModel, meta: CheckpointMeta, values: ValueCodes, a
         stage=meta.stage,
         samples_seen=meta.samples_seen,
         image_size=meta.config.model.image_size,
-        num_timesteps=meta.config.diffusion.num_timesteps,
-        default_steps=meta.config.sampling.steps,
+        num_timesteps=num_timesteps,
+        default_steps=min(meta.config.sampling.steps, step_count_from(num_timesteps, args.steps)),
         attributes=meta.attributes,
-        samplers=(own, *(name for name in others if name != own)),
+        samplers=(args.sampler, *(name for name in samplers if name != args.sampler)),
         centroid_values=known_values(meta.attributes, values),
     )

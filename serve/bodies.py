@@ -46,6 +46,8 @@ def _schema(kind: type[Message], models: Sequence[ServedModel], limits: Limits) 
     for name, maximum in (("size", limits.max_size), ("frames", limits.max_frames), ("steps", limits.max_steps)):
         if name in fields:
             _integer(fields[name])["maximum"] = maximum
+    if "frames" in fields:
+        fields["frames"]["default"] = min(fields["frames"]["default"], limits.max_frames)
     if models:
         _name_models(fields, models, limits)
     return schema

@@ -98,12 +98,13 @@ class Checks:
         """Check an interpolation."""
         names = tuple(dict.fromkeys(message.attributes)) or self.served.attributes.names
         self._check_names("attributes", names)
-        if message.frames > self.limits.max_frames:
-            detail = f"frames={shown(message.frames)}; at most {self.limits.max_frames} are allowed"
+        frames = self._frames(message)
+        if frames > self.limits.max_frames:
+            detail = f"frames={shown(frames)}; at most {self.limits.max_frames} are allowed"
             raise Problem(422, "Too many frames", detail)
         sampling = self._sampling(message)
         source, target = self._pixels("source", message.source), self._pixels("target", message.target)
-        return Interpolate(source, target, names, message.frames, sampling)
+        return Interpolate(source, target, names, frames, sampling)
 
     def reconstruct(self, message: ReconstructRequest) -> Reconstruct:
         """Check a reconstruction."""
@@ -127,7 +128,7 @@ class Checks:
             detail = f"size={shown(message.size)}; at most {self.limits.max_size} pixels are allowed"
             raise Problem(422, "Picture too wide", detail)
         encoding: Format = getattr(message, "format", "png")
-        frames = message.frames if isinstance(message, InterpolateRequest) else 1
+        frames = self._frames(message) if isinstance(message, InterpolateRequest) else 1
         side, widest = message.size or self.served.image_size, MAX_SIDE[STILL[encoding]]
         if side * frames > widest:
             detail = (
@@ -173,6 +174,11 @@ class Checks:
         found: dict[str, Donor] = {name: self._pixels(f"donors.{name}", data) for name, data in donors.items()}
         found.update(values)
         return {name: found[name] for name in self.served.attributes.names if name in found}
+
+    def _frames(self, message: InterpolateRequest) -> int:
+        """Return the frames that are asked for; the usual number, or the limit where that is less, if none is named."""
+        is_named = "frames" in message.model_fields_set
+        return message.frames if is_named else min(message.frames, self.limits.max_frames)
 
     def _sampling(self, message: SamplingMessage) -> Sampling:
         sampler = message.sampler or self.served.samplers[0]
@@ -248,9 +254,16 @@ OPERATIONS: Mapping[str, Operation] = {
 
 def step_counts(served: ServedModel, limits: Limits) -> tuple[int, ...]:
     """Return the numbers of steps that a model can be asked for, ascending."""
-    strides = range(1, served.num_timesteps + 1)
-    counts = {-(-served.num_timesteps // stride) for stride in strides}
-    return tuple(sorted(count for count in counts if count <= limits.max_steps))
+    return tuple(count for count in _possible_counts(served.num_timesteps) if count <= limits.max_steps)
+
+
+def step_count_from(num_timesteps: int, steps: int) -> int:
+    """Return the least possible number of steps that is no less than the given one."""
+    return next((count for count in _possible_counts(num_timesteps) if count >= steps), num_timesteps)
+
+
+def _possible_counts(num_timesteps: int) -> list[int]:
+    return sorted({-(-num_timesteps // stride) for stride in range(1, num_timesteps + 1)})
 
 
 def _seed(x_T: Noise, seed: int) -> int | None:

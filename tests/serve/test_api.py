@@ -180,6 +180,8 @@ def test_other_wrong_requests_get_a_reason(client: TestClient) -> None:
     frames = {"source": source, "target": letter, "frames": 9}
     require_problem(client.post("/v1/interpolate", json=frames), 422, "frames=9", "at most 4")
     require_problem(client.post("/v1/interpolate", json={**frames, "frames": 1}), 422, "greater than or equal to 2")
+    usual = client.post("/v1/interpolate", json={"source": source, "target": letter})
+    assert decode_image(usual.content).shape == (32, 4 * 32, 3)  # as many as are allowed, where that is less than usual
     names = {"source": source, "target": letter, "attributes": ["size"]}
     require_problem(client.post("/v1/interpolate", json=names), 422, "'size'", "letter, colour")
     require_problem(client.post("/v1/edit", content=b"{", headers={"Content-Type": "application/json"}), 400, "JSON")

@@ -10,11 +10,13 @@ from ray.serve.schema import ServeDeploySchema
 
 from diffusegae.checkpoint import read_meta
 from diffusegae.config.load import ConfigError
+from diffusegae.config.model import SamplingConfig
 from diffusegae.tracking.client import TrackingError
 from diffusegae.tracking.registry import RegisteredModel
 from serve.app import ServeArgs, build_app, describe
 from serve.control import with_models
 
+ARGS = ServeArgs(tracking_uri="http://mlflow:5000")
 CONFIG = Path(__file__).parents[2] / "serve" / "config.yaml"
 
 
@@ -42,11 +44,22 @@ def test_a_missing_registry_is_named_before_anything_starts(tmp_path: Path) -> N
 
 def test_the_description_is_the_checkpoints(checkpoint: Path) -> None:
     values = {"letter": torch.zeros(3, 12), "colour": torch.tensor([[0.0] * 12, [float("nan")] * 12])}
-    served = describe(RegisteredModel("diffusegae", "3", "file:///m"), read_meta(checkpoint), values, "champion")
+    served = describe(ARGS, RegisteredModel("diffusegae", "3", "file:///m"), read_meta(checkpoint), values, "champion")
     assert (served.alias, served.label, served.image_size) == ("champion", "diffusegae/3", 32)
-    assert (served.num_timesteps, served.default_steps, served.samplers) == (1000, 4, ("ddim", "dpm++"))
+    assert (served.num_timesteps, served.default_steps, served.samplers) == (1000, 4, ("dpm++", "ddim"))
     assert served.attributes.names == ("letter", "colour")
     assert served.centroid_values == {"letter": ("a", "b", "c"), "colour": ("red",)}
+
+
+def test_a_model_of_many_steps_is_asked_for_fewer_if_a_request_names_none(checkpoint: Path) -> None:
+    meta = read_meta(checkpoint)
+    config = meta.config.model_copy(update={"sampling": SamplingConfig(steps=100)})
+    registered, meta = RegisteredModel("diffusegae", "3", "file:///m"), meta.model_copy(update={"config": config})
+    found = [
+        describe(ARGS.model_copy(update={"steps": steps}), registered, meta, {}, "champion").default_steps
+        for steps in (25, 60, 500)
+    ]
+    assert found == [25, 63, 100]  # no stride over 1000 leaves 60 steps
 
 
 def test_it_listens_elsewhere_only_with_tokens() -> None:
@@ -58,7 +71,7 @@ def test_a_swap_changes_the_versions_and_nothing_else(checkpoint: Path) -> None:
     deployed = {"name": "diffusegae", "args": {"x": 1}, "deployments": [{"name": "Editor", "max_replicas_per_node": 1}]}
     args = ServeArgs(tracking_uri="http://mlflow:5000", others={"old": "models:/diffusegae/1"})
     models = [
-        describe(RegisteredModel("diffusegae", version, "file:///m"), read_meta(checkpoint), {}, alias)
+        describe(ARGS, RegisteredModel("diffusegae", version, "file:///m"), read_meta(checkpoint), {}, alias)
         for version, alias in (("3", "champion"), ("1", "old"))
     ]
     config = with_models(deployed, args, models)
