@@ -12,11 +12,12 @@ from starlette.staticfiles import StaticFiles
 
 from .answers import EmptyGallery
 from .checks import Limits
-from .description import complete
+from .description import complete, require_tokens
 from .job_routes import JobRoutes
 from .problems import BodyLimit, FailureAnswers, Problem, add_problem_handlers
 from .routes import Routes
 from .service import Service
+from .tokens import OPEN_PATHS, BearerTokens
 
 DOCS_PAGE = Path(__file__).with_name("docs.html")
 PAGE_FOLDER = Path(__file__).with_name("page")
@@ -42,7 +43,11 @@ class _Api(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI description, with what the models of this moment allow."""
-        return complete(copy.deepcopy(super().openapi()), self._service, self._limits)
+        description = complete(copy.deepcopy(super().openapi()), self._service, self._limits)
+        guards = [each.cls for each in self.user_middleware if isinstance(each.cls, type)]
+        if any(issubclass(guard, BearerTokens) for guard in guards):
+            require_tokens(description, OPEN_PATHS)
+        return description
 
 
 def create_api(

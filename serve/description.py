@@ -149,3 +149,13 @@ def _model_parameter(models: Sequence[ServedModel]) -> Json:
     if models:
         schema |= {"enum": [model.alias for model in models], "default": models[0].alias}
     return {"name": "model", "in": "query", "required": False, "schema": schema, "description": "Which model answers."}
+
+
+def require_tokens(description: Json, open_paths: Sequence[str]) -> None:
+    """Add to a description that requests need a bearer token, except for some paths; changes it in place."""
+    scheme = {"type": "http", "scheme": "bearer", "description": "A token of this service."}
+    description["components"]["securitySchemes"] = {"token": scheme}
+    description["security"] = [{"token": []}]
+    for path in open_paths:
+        for operation in description["paths"][path].values():
+            operation["security"] = []

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from diffusegae.checkpoint import read_meta, read_tensors, save_checkpoint
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.editor import Editor
 from diffusegae.images import decode_image, encode_image, to_pixels, to_tensor
-from tests.serve.running import RunningService, register, running_service
+from tests.serve.running import ROOT, RunningService, register, running_service
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
 SOURCE, DONOR = (encode_image(pixels) for pixels in PIXELS)
@@ -67,6 +68,20 @@ def test_the_registered_champion_edits_over_http(service: RunningService, editor
     assert large.status_code == 413
     foreign = httpx.get(f"{service.url}/v1/models", headers={"Host": "elsewhere.example"})
     assert foreign.status_code == 421
+
+
+def test_prometheus_gets_what_the_board_shows(service: RunningService) -> None:
+    assert post(service, "edit", 2).status_code == 200
+    board = (ROOT / "cluster" / "kubernetes" / "monitoring" / "config" / "editor.json").read_text()
+    wanted = set(re.findall(r"ray_diffusegae_\w+", board)) | {"ray_serve_deployment_replica_healthy"}
+    deadline, lacking = time.monotonic() + 60, wanted
+    while lacking and time.monotonic() < deadline:
+        (found,) = httpx.get(f"{service.dashboard}/api/prometheus/sd").json()
+        told = "".join(httpx.get(f"http://{target}/metrics").text for target in found["targets"])
+        lacking = {name for name in wanted if f"\n{name}{{" not in told}
+        time.sleep(1)
+    assert len(wanted) > 4
+    assert not lacking
 
 
 def test_progress_comes_while_the_picture_is_made(service: RunningService) -> None:

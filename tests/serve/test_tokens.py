@@ -275,3 +275,8 @@ def test_the_real_api_asks_for_a_token_only_when_there_are_some(service: Any) ->
     assert client.get("/v1/schema", headers=bearer("secret")).status_code == 200
     assert client.get("/v1/health").status_code == 200
     assert client.get("/docs").status_code == 200
+    assert "security" not in TestClient(open_api).get("/openapi.json").json()
+    description = client.get("/openapi.json").json()
+    assert description["security"] == [{"token": []}]
+    assert description["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    assert description["paths"]["/v1/health"]["get"]["security"] == []
