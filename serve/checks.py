@@ -54,6 +54,7 @@ class Limits(BaseModel):
     max_pixels: int = Field(16_000_000, gt=0, description="Pixels of a picture, before it is decoded.")
     max_steps: int = Field(250, gt=0, description="Sampling steps.")
     max_frames: int = Field(16, ge=2, description="Pictures of an interpolation.")
+    max_seconds: float = Field(110, gt=0, description="Time of a request; less than request_timeout_s of Serve.")
     max_size: int = Field(1024, ge=MIN_SIZE, le=4096, description="Side of an answered picture in pixels.")
 
 

@@ -39,6 +39,7 @@ REASONS: Mapping[int, str] = {
     429: "More requests than the token allows; wait.",
     500: "The service failed.",
     503: "The model is overloaded or starting; try again.",
+    504: "It is not done in the time that a request may take; ask for less, or begin a job.",
 }
 HEADERS: Mapping[int, Json] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "How to send a token."}},
@@ -54,7 +55,7 @@ OF_ROUTES: Mapping[tuple[str, str], tuple[int, ...]] = {
     (f"{JOBS}/{{id}}", "delete"): (404,),
     (f"{JOBS}/{{id}}/events", "get"): (404, 406),
     (f"{JOBS}/{{id}}/result", "get"): (404, 406, 409),
-    **{(path, "post"): OF_BODIES for path in BODIES},
+    **{(path, "post"): (*OF_BODIES, 504) for path in BODIES},
 }
 WITH_MODEL = (*BODIES, JOBS, "/v1/schema")
 

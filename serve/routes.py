@@ -19,6 +19,7 @@ from .answers import (
 )
 from .checks import OPERATIONS, Checks, Limits, Operation, step_counts
 from .connection import unless_gone
+from .deadlines import done_within, patience, told_within
 from .events import MEDIA_TYPE as EVENTS
 from .events import EventStream
 from .messages import MIN_SIZE, EncodeRequest, ServedModel
@@ -57,7 +58,8 @@ class Routes:
         message = await read_message(request, EncodeRequest, self.limits.max_request_bytes)
         negotiate(request.headers.get("accept"), [JSON])
         task = await asyncio.to_thread(Checks(served, self.limits).encode, message)
-        encoded = await unless_gone(request.receive, self.service.encode(served.alias, task))
+        work = done_within(self._patience(request), self.service.encode(served.alias, task))
+        encoded = await unless_gone(request.receive, work)
         response.headers["X-Model"] = encoded.model
         return _codes(encoded, served)
 
@@ -101,12 +103,18 @@ class Routes:
             checks = Checks(served, self.limits)
             task, presentation = await asyncio.to_thread(operation.prepare, checks, message)
             kind = negotiate(request.headers.get("accept"), picture_offers(presentation))
+            seconds = self._patience(request)
             if kind == EVENTS:
-                return EventStream(self.service.follow(served.alias, task), presentation, served.label)
-            painted = await unless_gone(request.receive, self.service.paint(served.alias, task))
+                items = told_within(seconds, self.service.follow(served.alias, task))
+                return EventStream(items, presentation, served.label)
+            work = done_within(seconds, self.service.paint(served.alias, task))
+            painted = await unless_gone(request.receive, work)
             return await picture_response(painted, presentation, kind)
 
         return operate
+
+    def _patience(self, request: Request) -> float:
+        return patience(request.headers.get("prefer"), self.limits.max_seconds)
 
 
 def asked_model(request: Request, service: Service) -> ServedModel:

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 SHOWN_CHARACTERS = 200  # of an answer that is no problem+json
+DEADLINE = "/problems/deadline-passed"  # what took too long once takes too long again
 
 
 class ClientError(Exception):
@@ -66,6 +67,7 @@ class ServiceError(ClientError):
     def __init__(self, status: int, type: str, title: str, detail: str, retry_after: float | None = None) -> None:
         super().__init__(status, type, title, detail, retry_after)  # so that pickling works
         self.status, self.type, self.title, self.detail, self.retry_after = status, type, title, detail, retry_after
+        self.is_final = type == DEADLINE
 
     def __str__(self) -> str:
         return f"{self.status} {self.title}: {self.detail}" if self.detail else f"{self.status} {self.title}"

@@ -86,6 +86,14 @@ def test_a_busy_service_is_asked_again_when_it_says(front: Front, script: Script
     assert len(set(script.requests)) == 1
 
 
+def test_what_took_too_long_is_not_asked_again(front: Front, script: Script) -> None:
+    body = {"type": "/problems/deadline-passed", "title": "Deadline passed", "status": 504, "detail": "not in 110 s"}
+    script.answers += [json_answer(json.dumps(body).encode(), 504)]
+    with pytest.raises(UnavailableError, match="504 Deadline passed: not in 110 s"):
+        front.ask(script.address, health)
+    assert front.pauses == []
+
+
 def test_a_connection_that_breaks_is_made_again(front: Front, script: Script) -> None:
     script.answers += [DROP, PICTURE[:-3], PICTURE]
     picture = front.ask(script.address, reconstruct)
