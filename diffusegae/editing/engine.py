@@ -151,7 +151,7 @@ class Engine:
             if self._is_closing:
                 raise EngineClosedError("this engine is closed; send the request to the one that took its place")
             self._num_open += 1
-            self._to_follow.append(partial(self._resume, ticket, None))
+            self._to_follow.append(partial(self._resume, ticket))
             self._changed.notify_all()
         return ticket
 
@@ -262,7 +262,7 @@ class Engine:
             if all(flight.has_landed for flight in ticket.flights):
                 self._active.remove(ticket)
                 with self._changed:
-                    self._to_follow.append(partial(self._land, ticket))
+                    self._to_follow.append(partial(self._resume, ticket, has_landed=True))
                     self._changed.notify_all()
 
     def _report(self, ticket: Ticket) -> None:
@@ -279,18 +279,19 @@ class Engine:
         self._active.remove(ticket)
         self._end(ticket, error)
 
-    def _land(self, ticket: Ticket) -> None:
-        """Hand a recipe the images that it waited for; noise that was inferred is kept."""
+    def _land(self, ticket: Ticket) -> Tensor:
+        """Return the images that a recipe waited for; noise that was inferred is kept."""
         for flight in ticket.flights:
             ticket.results[flight.index] = flight.x
             if isinstance(ticket.need, InferNoise):
                 image, codes = ticket.need.images[flight.index], ticket.need.codes[flight.index]
                 self.cache.put(_noise_key(image, codes, ticket.sampling), flight.x)
-        self._resume(ticket, _images_of(ticket))
+        return _images_of(ticket)
 
-    def _resume(self, ticket: Ticket, answer: Tensor | None) -> None:
+    def _resume(self, ticket: Ticket, has_landed: bool = False) -> None:
         """Go on with a recipe until it needs the network's steps, or to its end."""
         try:
+            answer = self._land(ticket) if has_landed else None
             while not ticket.is_cancelled:
                 ticket.end_stage()
                 ticket.need = next(ticket.recipe) if answer is None else ticket.recipe.send(answer)
