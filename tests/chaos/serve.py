@@ -39,6 +39,7 @@ from tests.tiny import save_tiny_checkpoint, smoke_config, tiny_schema
 
 STEPS, NUM_REQUESTS = 20, 8
 WARM_SECONDS = 3.0
+RETRY_SECONDS = 0.5  # the client's longest pause before its first retry
 GENERATOR = np.random.default_rng(0)
 SOURCES = [encode_image(GENERATOR.integers(0, 256, (32, 32, 3), np.uint8)) for _ in range(NUM_REQUESTS)]
 
@@ -117,6 +118,7 @@ class Load:
         with self._lock:
             self.answers.broken += 1
         if attempt < self.retries:
+            time.sleep(random.uniform(0, RETRY_SECONDS))
             self.answers.retried += 1
             self._once(client, number, attempt + 1)
         else:
