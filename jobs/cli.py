@@ -53,10 +53,7 @@ def config_of(arguments: argparse.Namespace) -> PipelineConfig:
 
 
 def connect(address: str, more: Callable[[], dict[str, str]] = dict) -> str:
-    """Connect to a cluster, or start Ray on this machine, reachable from this machine only; return its dashboard.
-
-    `more` gives what else of the environment a Ray that is started here shall have.
-    """
+    """Connect to a cluster, or start Ray for this machine alone, with more of an environment; return its dashboard."""
     is_local = not (address or "RAY_ADDRESS" in os.environ or "RAY_JOB_ID" in os.environ)
     for name, value in {**JOB_ENVIRONMENT, **(LOCAL_ENVIRONMENT | more() if is_local else {})}.items():
         os.environ.setdefault(name, value)

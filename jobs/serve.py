@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from jobs.cli import config_of, connect, parser, run
+from serve.proxy import local_environment
 
 START_SECONDS = 300.0
 ROOT = Path(__file__).parent.parent
@@ -32,8 +33,6 @@ def main() -> None:
     arguments = options.parse_args()
     config = config_of(arguments)
     os.environ.setdefault("PYTHONPATH", str(ROOT))  # Serve's processes import `serve` by its name
-    from serve.proxy import local_environment
-
     dashboard = connect(arguments.address, local_environment)
     import ray
 

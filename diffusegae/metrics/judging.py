@@ -21,6 +21,7 @@ from diffusegae.metrics.plan import EvaluationPlan, Rows, plan_evaluation
 from diffusegae.schema import AttributeSchema
 
 logger = logging.getLogger(__name__)
+SEED_STRIDE = 0x9E3779B1  # odd, so that no two seeds of a config give a row the same x_T
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,11 @@ class Judging:
         return images
 
     def seeds(self, rows: Rows) -> list[int]:
-        """Return the seed of each row's random x_T."""
-        return [(self.config.seed << 32) + int(row) for row in rows]
+        """Return the seed of each row's random x_T, other ones for another seed of the config.
+
+        They have 32 bits: torch's generator on a CPU ignores those above.
+        """
+        return [(int(row) + SEED_STRIDE * self.config.seed) % 2**32 for row in rows]
 
     def score(self, images: Images, truth: Images, labels: Integer[np.ndarray, "n m"]) -> RecombinationScores:
         """Score images whose every attribute should be that of the truth."""

@@ -2,11 +2,15 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from diffusegae.data.lookup import ImageLookup
+from diffusegae.diffusion.process import noise_for_seeds
 from diffusegae.metrics import judging as judging_module
 from diffusegae.metrics.evaluation import Evaluation
 from diffusegae.metrics.judging import prepare_judging
@@ -81,3 +85,15 @@ def test_lpips_without_weights_is_named_and_the_rest_measured(
     assert truths is not None
     assert truths.closeness.lpips is None
     assert truths.closeness.ssim == pytest.approx(1.0)
+
+
+def test_another_seed_of_the_config_gives_other_noise(
+    painted: ImageLookup, painted_schema: AttributeSchema, evaluation: tuple[Evaluation, Path]
+) -> None:
+    judging = prepare_judging(painted, EVALUATION_CONFIG, painted_schema, evaluation[1])
+    rows = np.arange(3)
+    noise = []
+    for seed in (0, 1):
+        config = EVALUATION_CONFIG.model_copy(update={"seed": seed})
+        noise.append(noise_for_seeds(replace(judging, config=config).seeds(rows), (4,), "cpu"))
+    assert len(torch.cat(noise).unique(dim=0)) == 6
