@@ -133,9 +133,8 @@ def from_response(response: httpx.Response) -> ClientError:
     text = " ".join(response.text.split())[:SHOWN_CHARACTERS]
     title = response.reason_phrase or "Problem"
     status = response.status_code
-    kind = (
-        UnavailableError if status == 500 else kind_of(status)
-    )  # a proxy's, whose service broke off: its own have JSON
+    # A 500 without JSON is a proxy's, whose service broke off: the service's own have some.
+    kind = UnavailableError if status == 500 else kind_of(status)
     return kind(status, "about:blank", title, text, wait)
 
 
