@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("diffusegae.schema", "diffusegae.images", "diffusegae.client"),
     ("diffusegae.config", "diffusegae.storage", "diffusegae.checkpoint", "diffusegae.forecast"),
     ("diffusegae.models", "diffusegae.diffusion", "diffusegae.data"),
-    ("diffusegae.editing", "diffusegae.metrics", "diffusegae.tracking"),
+    ("diffusegae.editing", "diffusegae.metrics", "diffusegae.tracking", "diffusegae.losses", "diffusegae.baselines"),
     ("diffusegae.data.pipeline", "diffusegae.data.ingest", "diffusegae.training"),
     ("diffusegae.tuning",),
     ("diffusegae.pipeline",),

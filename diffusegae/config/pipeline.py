@@ -3,6 +3,8 @@
 from pydantic import Field, model_validator
 
 from diffusegae.config.base import Config
+from diffusegae.config.baselines import BaselinesConfig
+from diffusegae.config.compare import CompareConfig
 from diffusegae.config.data import DataConfig
 from diffusegae.config.model import DiffusionConfig, ModelConfig, SamplingConfig
 from diffusegae.config.training import FinetuneConfig, PretrainConfig, RefineConfig, ResourcesConfig
@@ -48,7 +50,9 @@ class PipelineConfig(Config):
     pretrain: PretrainConfig = PretrainConfig()
     refine: RefineConfig = RefineConfig()
     finetune: FinetuneConfig = FinetuneConfig()
+    baselines: BaselinesConfig = BaselinesConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    compare: CompareConfig = CompareConfig()
     tracking: TrackingConfig = TrackingConfig()
     resources: ResourcesConfig = ResourcesConfig()
     tune: TuneConfig = TuneConfig()

@@ -46,6 +46,11 @@ class Editor:
         """Side of the images in pixels."""
         return self.config.model.image_size
 
+    @property
+    def parts(self) -> tuple[slice, ...]:
+        """The attributes' slices of z_dis."""
+        return self.schema.slices
+
     def with_sampling(self, sampling: SamplingConfig) -> "Editor":
         """Return an editor of the same model that samples otherwise."""
         return Editor(self.model, self.config, self.schema, self.device, sampling)

@@ -16,17 +16,18 @@ from diffusegae.config.training import FinetuneConfig
 from diffusegae.diffusion.process import PredictionKind
 from diffusegae.diffusion.schedule import Schedule, schedule_of
 from diffusegae.images import label_grid, make_grid, to_pixels
-from diffusegae.models.autoencoder import DiffuseGAE
-from diffusegae.training.losses import (
+from diffusegae.losses.disentangle import (
     GroupLayout,
     disentanglement_loss,
     draw_donors,
-    draw_noise,
+    group_layout,
     reassemble_centre,
     swap_with_centre,
 )
-from diffusegae.training.pretrain import PICTURE_STEPS, decode_latents, denoising_loss, shuffle_ratio
-from diffusegae.training.refine import group_layout, monitor_codes
+from diffusegae.losses.simple import denoising_loss, draw_noise
+from diffusegae.models.autoencoder import DiffuseGAE
+from diffusegae.training.pretrain import PICTURE_STEPS, decode_latents, shuffle_ratio
+from diffusegae.training.refine import monitor_codes
 from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage, StageInputs
 
 MONITOR_GROUPS, PICTURE_GROUPS = 64, 8

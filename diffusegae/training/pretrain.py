@@ -8,16 +8,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn import functional as F
 
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion.process import PredictionKind, from_prediction, noise_for_seeds
 from diffusegae.diffusion.samplers import SAMPLERS
 from diffusegae.diffusion.schedule import Schedule, schedule_of
 from diffusegae.images import label_grid, make_grid, to_pixels
+from diffusegae.losses.simple import denoising_loss, draw_noise, eps_error
 from diffusegae.models.autoencoder import DiffuseGAE
-from diffusegae.models.unet import UNet
-from diffusegae.training.losses import NoisyBatch, draw_noise, eps_error, simple_loss
 from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage, StageInputs
 
 PICTURE_COLUMNS, PICTURE_STEPS, MONITOR_IMAGES = 8, 20, 256
@@ -35,23 +33,6 @@ class SimpleObjective(ObjectiveModule):
         """Return L_simple of a batch of images [samples, 1, 3, h, w]."""
         noisy = draw_noise(batch.flatten(0, 1), self.schedule, generator)
         return denoising_loss(self.unet, noisy, self.encoder(noisy.x_0), self.schedule, self.kind, self.lambda_canvas)
-
-
-def denoising_loss(
-    unet: UNet,
-    noisy: NoisyBatch,
-    z_sem: Float[Tensor, "batch z_sem"],
-    schedule: Schedule,
-    kind: PredictionKind,
-    lambda_canvas: float,
-) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """Return L_simple (Eq. 1) under a condition, plus `lambda_canvas` times the canvas' distance; and the terms."""
-    condition = unet.condition(z_sem)
-    simple = simple_loss(unet.denoise(noisy.x_t, noisy.t, condition), noisy, schedule, kind)
-    if condition.canvas is None or lambda_canvas == 0:
-        return simple, {"simple": simple.detach()}
-    canvas = F.mse_loss(condition.canvas.float(), unet.unshuffle(noisy.x_0))
-    return simple + lambda_canvas * canvas, {"simple": simple.detach(), "canvas": canvas.detach()}
 
 
 def shuffle_ratio(

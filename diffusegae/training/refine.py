@@ -1,15 +1,20 @@
 """Stage 2, refining: the GAE on GROUPs of latents, by L_dis (paper, section 3.3, Eq. 11)."""
 
-from itertools import combinations
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from diffusegae.config.training import RefineConfig
+from diffusegae.losses.disentangle import (
+    GroupLayout,
+    disentanglement_loss,
+    draw_donors,
+    group_layout,
+    part_ratios,
+    reassemble_centre,
+)
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import AttributeSchema
-from diffusegae.training.losses import GroupLayout, disentanglement_loss, draw_donors, part_ratios, reassemble_centre
 from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage, StageInputs
 
 
@@ -28,11 +33,6 @@ class DisentangleObjective(ObjectiveModule):
         terms = disentanglement_loss(self.gae.encode, self.gae.decode, z, self.layout, donors, generator)
         loss = terms.total(self.config.lambda_ss, self.config.lambda_ur, self.config.lambda_agree)
         return loss, {"dis": loss.detach(), **{name: term.detach() for name, term in vars(terms).items()}}
-
-
-def group_layout(schema: AttributeSchema, shared: int) -> GroupLayout:
-    """Return the layout of GROUP(C, shared): one partner per subset of `shared` attributes, in lexical order."""
-    return GroupLayout(schema.slices, tuple(combinations(range(len(schema.names)), shared)))
 
 
 def monitor_codes(

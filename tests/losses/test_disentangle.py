@@ -1,19 +1,14 @@
-"""The losses against what can be worked out by hand."""
+"""L_dis against what can be worked out by hand."""
 
 import pytest
 import torch
 
-from diffusegae.diffusion.schedule import linear_schedule
-from diffusegae.editing.operations import interpolate_parts, recombine, replace_parts, slerp
-from diffusegae.training.losses import (
+from diffusegae.losses.disentangle import (
     GroupLayout,
     disentanglement_loss,
     draw_donors,
-    draw_noise,
-    eps_error,
     reassemble_centre,
     shared_part_distance,
-    simple_loss,
     swap_with_centre,
 )
 
@@ -108,40 +103,3 @@ def test_gradient_stops_at_a_detached_target() -> None:
     zero = torch.zeros(5, 4, 6)
     terms = disentanglement_loss(lambda v: v.detach(), lambda v: v, z, ONE, donors, generator(), zero)
     assert not terms.total(1.0, 1.0).requires_grad
-
-
-@pytest.mark.parametrize("kind", ["eps", "v"])
-def test_simple_loss_of_the_truth_is_zero_and_eps_error_agrees(kind: str) -> None:
-    schedule = linear_schedule()
-    noisy = draw_noise(torch.rand(6, 3, 8, 8) * 2 - 1, schedule, generator())
-    alpha_bar = schedule.alpha_bar[noisy.t].float()[:, None, None, None]
-    truth = noisy.eps if kind == "eps" else alpha_bar.sqrt() * noisy.eps - (1 - alpha_bar).sqrt() * noisy.x_0
-    assert float(simple_loss(truth, noisy, schedule, kind)) < 1e-10  # type: ignore[arg-type]
-    assert float(eps_error(truth, noisy, schedule, kind)) < 1e-6  # type: ignore[arg-type]
-    assert float(simple_loss(truth + 1, noisy, schedule, kind)) == pytest.approx(1.0, rel=1e-4)  # type: ignore[arg-type]
-
-
-def test_replacing_parts_is_undone_by_the_source() -> None:
-    a, b = torch.randn(3, 6), torch.randn(3, 6)
-    edited = replace_parts(a, b, [PARTS[1]])
-    torch.testing.assert_close(edited[:, PARTS[1]], b[:, PARTS[1]])
-    torch.testing.assert_close(replace_parts(edited, a, [PARTS[1]]), a)
-
-
-def test_recombining_own_parts_is_the_identity() -> None:
-    a = torch.randn(3, 6)
-    torch.testing.assert_close(recombine([a, a, a], PARTS), a)
-
-
-def test_interpolation_hits_both_ends_in_its_parts_only() -> None:
-    a, b = torch.randn(3, 6), torch.randn(3, 6)
-    torch.testing.assert_close(interpolate_parts(a, b, 0.0, PARTS), a)
-    torch.testing.assert_close(interpolate_parts(a, b, 1.0, PARTS), b)
-    torch.testing.assert_close(interpolate_parts(a, b, 1.0, [PARTS[0]])[:, 2:], a[:, 2:])
-
-
-def test_slerp_hits_both_ends_and_keeps_the_norm_of_noise() -> None:
-    a, b = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32)
-    torch.testing.assert_close(slerp(a, b, 0.0), a)
-    torch.testing.assert_close(slerp(a, b, 1.0), b, atol=1e-5, rtol=1e-5)
-    assert float(slerp(a, b, 0.5).std()) == pytest.approx(1.0, abs=0.05)

@@ -1,4 +1,4 @@
-"""The paper's losses as functions of tensors: L_simple (Eq. 1), L_r, L_ss and L_ur of L_dis (Eqs. 10 and 11).
+"""L_dis (Eqs. 10 and 11) as functions of tensors: L_r, L_ss and L_ur of GROUPs, of latents or of images.
 
 A GROUP of codes is [groups, 1 + subsets, width]: the centre, then one partner per subset of attributes that it shares
 with the centre. All of L_dis is L1, averaged over elements and summed over the terms of a GROUP, as the authors do.
@@ -6,15 +6,15 @@ with the centre. All of L_dis is L1, averaged over elements and summed over the 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusegae.diffusion.process import PredictionKind, add_noise, predict_eps, training_target
-from diffusegae.diffusion.schedule import Schedule
 from diffusegae.editing.operations import recombine_rows
+from diffusegae.schema import AttributeSchema
 
 Subsets = Sequence[tuple[int, ...]]
 
@@ -34,40 +34,6 @@ class GroupLayout:
     def reassembly_sources(self) -> list[list[int]]:
         """Return, per attribute, the members (never the centre) that share its value with the centre."""
         return [[1 + i for i, subset in enumerate(self.subsets) if j in subset] for j in range(len(self.parts))]
-
-
-@dataclass(frozen=True)
-class NoisyBatch:
-    """A batch at its noise level: x_t, t and the eps that was mixed in."""
-
-    x_0: Float[Tensor, "batch 3 height width"]
-    x_t: Float[Tensor, "batch 3 height width"]
-    t: Int64[Tensor, " batch"]
-    eps: Float[Tensor, "batch 3 height width"]
-
-
-def draw_noise(
-    x_0: Float[Tensor, "batch 3 height width"], schedule: Schedule, generator: torch.Generator
-) -> NoisyBatch:
-    """Draw t uniformly and eps from N(0, I) per image, on the CPU generator so that devices agree, and mix x_t."""
-    t = torch.randint(0, schedule.num_timesteps, (len(x_0),), generator=generator).to(x_0.device)
-    eps = torch.randn(x_0.shape, generator=generator).to(x_0.device)
-    return NoisyBatch(x_0, add_noise(x_0, eps, t, schedule), t, eps)
-
-
-def simple_loss(
-    prediction: Float[Tensor, "batch 3 height width"], noisy: NoisyBatch, schedule: Schedule, kind: PredictionKind
-) -> Float[Tensor, ""]:
-    """Return L_simple (Eq. 1): the mean squared error of what the network predicts, eps or v."""
-    target = training_target(noisy.x_0, noisy.eps, noisy.t, schedule, kind)
-    return F.mse_loss(prediction.float(), target)
-
-
-def eps_error(
-    prediction: Float[Tensor, "batch 3 height width"], noisy: NoisyBatch, schedule: Schedule, kind: PredictionKind
-) -> Float[Tensor, ""]:
-    """Return the mean squared error in eps, whatever the network predicts (for the z-shuffle ratio)."""
-    return F.mse_loss(predict_eps(prediction.float(), noisy.x_t, noisy.t, schedule, kind), noisy.eps)
 
 
 def swap_with_centre(
@@ -130,6 +96,11 @@ def draw_donors(
     return order + torch.arange(groups)[:, None] * members
 
 
+def group_layout(schema: AttributeSchema, shared: int) -> GroupLayout:
+    """Return the layout of GROUP(C, shared): one partner per subset of `shared` attributes, in lexical order."""
+    return GroupLayout(schema.slices, tuple(combinations(range(len(schema.names)), shared)))
+
+
 @dataclass(frozen=True)
 class Disentanglement:
     """L_dis' three terms, and how far shared parts are apart (no term of the paper's)."""
@@ -151,18 +122,19 @@ Codec = Callable[[Tensor], Tensor]
 def disentanglement_loss(
     encode: Codec,
     decode: Codec,
-    z: Float[Tensor, "groups members z_sem"],
+    z: Float[Tensor, "groups members *shape"],
     layout: GroupLayout,
     donors: Int64[Tensor, "groups parts"],
     generator: torch.Generator,
-    target: Float[Tensor, "groups members z_sem"] | None = None,
+    target: Float[Tensor, "groups members *shape"] | None = None,
 ) -> Disentanglement:
     """Return L_r, L_ss and L_ur of GROUPs of normalised latents; `target` (default z) is what decoding must return.
 
-    L_ss has 2 terms per partner (both sides of the swap) and one for the centre rebuilt from its partners.
+    GZS-Net's are the same of images, which `encode` and `decode` then take and give. L_ss has 2 terms per partner
+    (both sides of the swap) and one for the centre rebuilt from its partners.
     """
     goal = z if target is None else target
-    groups, members, _ = z.shape
+    groups, members = z.shape[:2]
     z_dis = encode(z.flatten(0, 1)).unflatten(0, (groups, members))
     centres, partners = swap_with_centre(z_dis, layout)
     rebuilt = reassemble_centre(z_dis, layout, generator)[:, None]
@@ -179,5 +151,5 @@ def disentanglement_loss(
     )
 
 
-def _summed_l1(a: Float[Tensor, "groups terms width"], b: Float[Tensor, "groups terms width"]) -> Float[Tensor, ""]:
+def _summed_l1(a: Float[Tensor, "groups terms *shape"], b: Float[Tensor, "groups terms *shape"]) -> Float[Tensor, ""]:
     return F.l1_loss(a, b) * a.shape[1]

@@ -1,0 +1,82 @@
+"""What a baseline is: its networks, the goals by which they are trained, and the method that edits with them.
+
+A baseline brings no trainer, data set or argument parser: `training/baseline.py` trains any of them by the loop that
+trains ours, from the labels and GROUPs of the same feed.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.editing.method import Method
+from diffusegae.schema import AttributeSchema
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A batch of labelled images in [-1, 1]: one member each, or the members of GROUPs, the centre first."""
+
+    images: Float[Tensor, "samples members 3 height width"]
+    labels: Int64[Tensor, "samples members attributes"]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def chunk(self, pieces: int) -> list["Samples"]:
+        """Return the samples in so many pieces, or in as many as there are samples."""
+        return [Samples(*each) for each in zip(self.images.chunk(pieces), self.labels.chunk(pieces), strict=True)]
+
+
+# (samples, generator on the CPU) -> (loss to minimise, terms to report)
+Loss = Callable[[Samples, torch.Generator], tuple[Float[Tensor, ""], dict[str, Tensor]]]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A loss and the parts of a baseline whose weights it moves, every `every` steps."""
+
+    name: str
+    loss: Loss
+    trains: Mapping[str, nn.Module]
+    every: int = 1
+
+
+class Baseline(nn.Module, ABC):
+    """The networks of a method; built of a config and a schema, so that a checkpoint says all that is needed."""
+
+    def __init__(self, config: PipelineConfig, schema: AttributeSchema) -> None:
+        super().__init__()
+        self.config, self.schema = config, schema
+
+    @abstractmethod
+    def goals(self) -> Sequence[Goal]:
+        """Return what is minimised, in the order of a step; adversaries are two goals."""
+
+    @abstractmethod
+    def method(self, device: torch.device | str = "cpu") -> Method:
+        """Return the method that edits with these weights as they are; moves them to the device, into eval mode."""
+
+    @property
+    def frozen(self) -> Sequence[nn.Module]:
+        """Parts that no goal trains."""
+        return ()
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Return how many parameters each part has."""
+        return {name: sum(p.numel() for p in part.parameters()) for name, part in self.named_children()}
+
+
+@contextmanager
+def held_still(module: nn.Module) -> Iterator[None]:
+    """Let gradients pass through a module without reaching its weights: an adversary seen from the other side."""
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        module.requires_grad_(True)

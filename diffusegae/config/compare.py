@@ -1,0 +1,34 @@
+"""What the comparison trains and measures (jobs/compare.py)."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from diffusegae.config.base import Config
+from diffusegae.config.baselines import BaselineName
+
+MethodName = Literal["diffusegae"] | BaselineName
+OURS: MethodName = "diffusegae"
+METHODS: tuple[MethodName, ...] = (OURS, "diffae", "pdae", "gzsnet", "ae_ds", "ddim", "stargan", "elegant")
+
+
+class CompareConfig(Config):
+    """Which methods are compared, on how much, and how many side by side."""
+
+    methods: tuple[MethodName, ...] = Field(METHODS, min_length=1, description="Methods, in the report's order.")
+    budget: Literal["time", "images"] = Field(
+        "time",
+        description="time: each baseline trains as long as the config says, meant to be as long as ours takes; images:"
+        " on as many images as ours has seen in all.",
+    )
+    num_generated: int = Field(1000, gt=1, description="Images per Fréchet distance.")
+    num_pairs: int = Field(1000, gt=1, description="Pairs of images per perceptual path length.")
+    path_steps: tuple[int, ...] = Field((20, 50, 100, 500), description="Sampling steps at which PPL is measured.")
+    concurrent: int = Field(1, gt=0, description="Methods that are trained and measured side by side.")
+
+    @field_validator("methods")
+    @classmethod
+    def _check_methods(cls, methods: tuple[MethodName, ...]) -> tuple[MethodName, ...]:
+        if len(set(methods)) != len(methods):
+            raise ValueError(f"a method is named twice in {list(methods)}")
+        return methods
