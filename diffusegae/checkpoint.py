@@ -42,6 +42,7 @@ class CheckpointMeta(Config):
     stage: str
     samples_seen: int
     positions: tuple[Position, ...]  # one per lane of the data
+    seconds: float = 0.0  # of training up to here, without those that a death took away
     config: PipelineConfig
     attributes: AttributeSchema
     versions: dict[str, str]

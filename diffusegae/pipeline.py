@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from diffusegae import storage
+from diffusegae.baselines.table import BASELINES
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.ingest import ingest
 from diffusegae.data.latents import (
@@ -53,7 +54,7 @@ from diffusegae.training.stages import StageName
 
 logger = logging.getLogger(__name__)
 
-STAGE_BEFORE: dict[StageName, StageName | None] = {"pretrain": None, "refine": "pretrain", "finetune": "refine"}
+STAGE_BEFORE: dict[StageName, StageName] = {"refine": "pretrain", "finetune": "refine", "pdae": "ddim"}
 JUDGED: dict[StageName, str] = {"refine": "stage 2", "finetune": "stage 3"}
 SUMMARY, JUDGED_FILE = "summary.txt", "judged.txt"
 CURVES: dict[StageName, tuple[str, ...]] = {
@@ -69,17 +70,15 @@ class Layout:
 
     root: str
     base: str
+    images: str  # image shards and their manifest
 
     @classmethod
     def of(cls, config: PipelineConfig) -> "Layout":
         """Return the layout of a config's storage and names."""
         root = storage.resolve(config.storage)
-        return cls(storage.join(root, config.name), storage.join(root, config.base or config.name))
-
-    @property
-    def images(self) -> str:
-        """Image shards and their manifest."""
-        return storage.join(self.base, "images")
+        base = config.base or config.name
+        images = storage.join(root, config.images or base, "images")
+        return cls(storage.join(root, config.name), storage.join(root, base), images)
 
     @property
     def latents(self) -> str:
@@ -92,7 +91,9 @@ class Layout:
         return storage.join(self.root, "tune")
 
     def stages(self, stage: StageName) -> str:
-        """Return the folder in which a stage has its own."""
+        """Return the folder in which a stage or a baseline has its own."""
+        if stage in BASELINES:
+            return storage.join(self.root, "baselines")
         return storage.join(self.base if stage == "pretrain" else self.root, "stages")
 
     @property
@@ -143,7 +144,7 @@ class Pipeline:
         return manifest
 
     def train(self, stage: StageName) -> StageDone:
-        """Train one stage; LaunchError if the one before is not done."""
+        """Train one stage or baseline; LaunchError if the one before is not done."""
         before = self._require_before(stage)
         is_refine = stage == "refine"
         run_id = open_stage_run(self.tracking, self.config, self.run_id, stage)
@@ -290,7 +291,7 @@ class Pipeline:
         return curves
 
     def _require_before(self, stage: StageName) -> StageDone | None:
-        before = STAGE_BEFORE[stage]
+        before = STAGE_BEFORE.get(stage)
         return self._require(before) if before else None
 
     def _require(self, stage: StageName) -> StageDone:

@@ -75,8 +75,10 @@ class Baseline(nn.Module, ABC):
 @contextmanager
 def held_still(module: nn.Module) -> Iterator[None]:
     """Let gradients pass through a module without reaching its weights: an adversary seen from the other side."""
+    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
     module.requires_grad_(False)
     try:
         yield
     finally:
-        module.requires_grad_(True)
+        for parameter in learning:
+            parameter.requires_grad_(True)

@@ -56,7 +56,7 @@ class AeDsConfig(PixelAutoEncoderConfig):
     num_samples: int = Field(32_000_000, gt=0, description="Images to train on.")
     batch_size: int = Field(128, gt=0, description="Images per optimizer step.")
     learning_rate: float = Field(1e-4, gt=0, description="Adam's rate.")
-    lambda_labels: float = Field(1.0, ge=0, description="Weight of the cross-entropies beside the reconstruction.")
+    lambda_labels: float = Field(1.0, gt=0, description="Weight of the cross-entropies beside the reconstruction.")
 
 
 class StarGanConfig(StageConfig):
@@ -66,6 +66,7 @@ class StarGanConfig(StageConfig):
     batch_size: int = Field(16, gt=0, description="Images per optimizer step.")
     learning_rate: float = Field(1e-4, gt=0, description="Adam's rate.")
     betas: tuple[float, float] = Field((0.5, 0.999), description="Adam's betas.")
+    clip_norm: float = Field(1e6, gt=0, description="Largest norm of the gradient; the original does not clip.")
     decay_from: float = Field(0.5, ge=0, le=1, description="Share of the run after which the rate falls to zero.")
     ema_decay: float = Field(0.999, ge=0, lt=1, description="Decay of the weights' moving average.")
     generator_width: int = Field(64, gt=0, description="Channels after the generator's first convolution.")
@@ -86,6 +87,7 @@ class ElegantConfig(StageConfig):
     batch_size: int = Field(16, gt=0, description="Pairs per optimizer step.")
     learning_rate: float = Field(2e-4, gt=0, description="Adam's rate.")
     betas: tuple[float, float] = Field((0.5, 0.999), description="Adam's betas.")
+    clip_norm: float = Field(1e6, gt=0, description="Largest norm of the gradient; the original does not clip.")
     decay_from: float = Field(0.5, ge=0, le=1, description="Share of the run after which the rate falls to zero.")
     ema_decay: float = Field(0.999, ge=0, lt=1, description="Decay of the weights' moving average.")
     widths: tuple[int, ...] = Field(

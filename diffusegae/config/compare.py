@@ -1,6 +1,6 @@
 """What the comparison trains and measures (jobs/compare.py)."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
@@ -8,7 +8,7 @@ from diffusegae.config.base import Config
 from diffusegae.config.baselines import BaselineName
 
 MethodName = Literal["diffusegae"] | BaselineName
-OURS: MethodName = "diffusegae"
+OURS: Final = "diffusegae"
 METHODS: tuple[MethodName, ...] = (OURS, "diffae", "pdae", "gzsnet", "ae_ds", "ddim", "stargan", "elegant")
 
 

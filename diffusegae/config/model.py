@@ -8,8 +8,14 @@ from diffusegae.config.base import Config
 
 
 class EncoderConfig(Config):
-    """Alter-ResNet (Fig. 3): per stage, `blocks` blocks of which the last alternate with `attentions` MSA blocks."""
+    """Alter-ResNet (Fig. 3): per stage, `blocks` blocks of which the last alternate with `attentions` MSA blocks.
 
+    The half UNet takes its widths, blocks and attention from the UNet, and of these settings `pooling` alone.
+    """
+
+    architecture: Literal["alter_resnet", "half_unet"] = Field(
+        "alter_resnet", description="Alter-ResNet, or Diff-AE's half UNet of the UNet's own widths."
+    )
     stem_width: int = Field(64, description="Channels after the stem convolution.")
     widths: tuple[int, ...] = Field((256, 512, 1024, 2048), description="Output channels of each stage.")
     blocks: tuple[int, ...] = Field((3, 4, 6, 4), description="Blocks per stage, MSA blocks included.")
@@ -69,6 +75,9 @@ class GaeConfig(Config):
     norm: Literal["group", "layer"] = Field("group", description="Normalisation inside the blocks.")
     normalise_parts: bool = Field(False, description="Layer-norm each attribute's part of z_dis.")
     linear_paths: bool = Field(False, description="Add a linear map to each side's blocks; not the paper's.")
+    last_skip: bool = Field(
+        True, description="The decoder's last block has a skip, without which the paper finds training unstable."
+    )
     quantise_step: float = Field(0.0, ge=0, description="Round z_dis to multiples of this; 0 leaves it continuous.")
 
 

@@ -7,7 +7,7 @@ from diffusegae.config.baselines import BaselinesConfig
 from diffusegae.config.compare import CompareConfig
 from diffusegae.config.data import DataConfig
 from diffusegae.config.model import DiffusionConfig, ModelConfig, SamplingConfig
-from diffusegae.config.training import FinetuneConfig, PretrainConfig, RefineConfig, ResourcesConfig
+from diffusegae.config.training import FinetuneConfig, PretrainConfig, RefineConfig, ResourcesConfig, StageConfig
 from diffusegae.config.tuning import TuneConfig, attribute_of
 
 
@@ -42,6 +42,11 @@ class PipelineConfig(Config):
         pattern=r"^[A-Za-z0-9._-]*$",
         description="Name of a pipeline in the same storage whose images, stage 1 and latents this one shares.",
     )
+    images: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Name of a pipeline in the same storage whose images alone it shares.",
+    )
     seed: int = Field(0, ge=0, description="Seed of orders, noise and initial weights.")
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -57,6 +62,11 @@ class PipelineConfig(Config):
     resources: ResourcesConfig = ResourcesConfig()
     tune: TuneConfig = TuneConfig()
 
+    def settings_of(self, stage: str) -> StageConfig:
+        """Return how a stage or a baseline trains, by its name."""
+        settings: StageConfig = getattr(self.baselines if stage in BaselinesConfig.model_fields else self, stage)
+        return settings
+
     @model_validator(mode="after")
     def _check_widths(self) -> "PipelineConfig":
         widths = {name: spec.width for name, spec in self.data.attributes.items()}
@@ -65,14 +75,14 @@ class PipelineConfig(Config):
                 f"the widths of data.attributes {widths} add up to {sum(widths.values())}, but model.z_dis_width is"
                 f" {self.model.z_dis_width}; change one of them"
             )
-        if len(widths) <= max(self.refine.shared, self.finetune.shared):
+        if len(widths) <= max(self.refine.shared, self.finetune.shared, self.baselines.gzsnet.shared):
             raise ValueError(f"shared must be less than the {len(widths)} attributes of data.attributes")
         return self
 
     @model_validator(mode="after")
     def _check_shares(self) -> "PipelineConfig":
         for name in ("pretrain", "refine", "finetune"):
-            batch = getattr(self, name).batch_size
+            batch = self.settings_of(name).batch_size
             if batch < max(self.data.lanes, self.resources.max_workers):
                 raise ValueError(
                     f"{name}.batch_size is {batch}, less than data.lanes {self.data.lanes} or resources.num_workers"

@@ -58,6 +58,9 @@ class RefineConfig(StageConfig):
     lambda_ur: float = Field(0.5, ge=0, description="Weight of the unsupervised reassembly.")
     lambda_agree: float = Field(0.0, ge=0, description="Weight of the distance between shared parts; not the paper's.")
     shared: int = Field(1, gt=0, description="s of GROUP(C, s): how many attributes a partner shares with its centre.")
+    partners: Literal["exact", "sharing"] = Field(
+        "exact", description="exact: a partner differs in all other attributes (Definition 1); sharing: by chance."
+    )
     whitening_power: float = Field(0.0, ge=0, le=1, description="0: z-score per dimension; 1: PCA-whitened latents.")
     donors: Literal["group", "batch"] = Field("group", description="Where z_u's parts come from (Eq. 10).")
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int
 
 from diffusegae.checkpoint import Position
-from diffusegae.data.groups import GroupIndex
+from diffusegae.data.groups import GroupIndex, Partners
 from diffusegae.data.order import ROW_ORDER, Lane, generator_for
 
 Columns = dict[str, np.ndarray]
@@ -58,15 +58,15 @@ def sample_rows(window: Window, generator: np.random.Generator) -> Int[np.ndarra
 class GroupSampler:
     """Take every row once as the centre of GROUP(C, shared); counts the centres that have no partner."""
 
-    def __init__(self, shared: int) -> None:
-        self.shared = shared
+    def __init__(self, shared: int, partners: Partners = "exact") -> None:
+        self.shared, self.partners = shared, partners
         self.num_without_partner = 0
         self._indexed: WeakKeyDictionary[Window, GroupIndex] = WeakKeyDictionary()
 
     def __call__(self, window: Window, generator: np.random.Generator) -> Int[np.ndarray, "samples members"]:
         """Plan one window's GROUPs; a window that comes again is not indexed again."""
         if window not in self._indexed:
-            self._indexed[window] = GroupIndex(window.labels(), self.shared)
+            self._indexed[window] = GroupIndex(window.labels(), self.shared, self.partners)
         plan = self._indexed[window].plan(generator.permutation(window.num_rows), generator)
         self.num_without_partner += plan.num_without_partner
         return plan.members

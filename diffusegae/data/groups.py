@@ -9,18 +9,23 @@ in the subset. Where that would reject too often, the rows that carry the centre
 attribute after attribute, until draws succeed or none is left. Drawing is therefore quick whatever the data look like,
 and an empty pool is the exact statement that a centre has no partner. Pools depend on the labels of a centre only, so
 they are kept per *cell*: per distinct combination of labels.
+
+GZS-Net's code also knows a looser way, "sample edge": a partner agrees in its subset, and elsewhere as chance has it.
+That is `partners="sharing"`; its first pools are its last, and a row that nothing else resembles is its own partner.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Integer
 
 Indices = Integer[np.ndarray, "_"]
 Flags = Bool[np.ndarray, "_"]
+Partners = Literal["exact", "sharing"]
 
 # Blocks bound the temporary memory. The order of random numbers, hence every plan, depends on the groups per block.
 GROUPS_PER_BLOCK = 1 << 16
@@ -81,7 +86,9 @@ class GroupIndex:
         GroupError: `shared` is not between 1 and the number of attributes less one.
     """
 
-    def __init__(self, labels: Integer[np.ndarray, "rows attributes"], shared: int) -> None:
+    def __init__(
+        self, labels: Integer[np.ndarray, "rows attributes"], shared: int, partners: Partners = "exact"
+    ) -> None:
         num_attributes = labels.shape[1]
         if not 1 <= shared < num_attributes:
             raise GroupError(
@@ -90,7 +97,7 @@ class GroupIndex:
             )
         self.subsets = tuple(combinations(range(num_attributes), shared))
         self._cells = _Cells.of(labels)
-        self._pools = [_Pools(self._cells, subset) for subset in self.subsets]
+        self._pools = [_Pools(self._cells, subset, partners) for subset in self.subsets]
         self._lacking = np.stack([pools.empty_cells() for pools in self._pools])
 
     def has_group(self, rows: Integer[np.ndarray, " rows"]) -> Bool[np.ndarray, " rows"]:
@@ -155,16 +162,18 @@ class _Cells:
 class _Pools:
     """The candidate partners of every cell for one subset: pool p is entries[starts[p] : starts[p] + sizes[p]]."""
 
-    def __init__(self, cells: _Cells, subset: tuple[int, ...]) -> None:
+    def __init__(self, cells: _Cells, subset: tuple[int, ...], partners: Partners) -> None:
         self._cell_of_row = cells.of_row
-        self._others = [column for attribute, column in enumerate(cells.attributes) if attribute not in subset]
+        others = range(len(cells.attributes)) if partners == "exact" else ()
+        self._others = [cells.attributes[attribute] for attribute in others if attribute not in subset]
         pools = _join([cells.attributes[attribute] for attribute in subset])
         pool_of_row = pools.codes[cells.of_row]
         self._pool_of_cell = pools.codes.astype(cells.of_row.dtype)
         self._entries = _stable_order(pool_of_row, pools.num_values).astype(cells.of_row.dtype)
         self._sizes = np.bincount(pool_of_row, minlength=pools.num_values)
         self._starts = np.cumsum(self._sizes) - self._sizes
-        self._refine()
+        if self._others:
+            self._refine()
 
     def empty_cells(self) -> Flags:
         """Tell for every cell whether its rows have no partner."""

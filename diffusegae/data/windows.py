@@ -12,13 +12,16 @@ from diffusegae import storage
 from diffusegae.data.feed import Columns
 from diffusegae.data.latents import read_latent_manifest, rows_of
 from diffusegae.data.order import RowGroup
-from diffusegae.data.records import HELD_OUT, IMAGE, KEY, LATENT, PIXELS
+from diffusegae.data.records import HELD_OUT, IMAGE, LATENT, PIXELS
 from diffusegae.data.shards import ROW_GROUP_ROWS, read_manifest
 from diffusegae.images import decode_batch
 
 
 class TableWindow:
-    """A window held as one Arrow table; encoded images stay encoded, latents and pixels are one array [rows, …]."""
+    """A window held as one Arrow table; encoded images stay encoded, latents and pixels are one array [rows, …].
+
+    Keys and labels can be taken too, as arrays [rows].
+    """
 
     def __init__(self, table: pa.Table, payload: Sequence[str], label_columns: Sequence[str]) -> None:
         self.num_rows = table.num_rows
@@ -37,9 +40,9 @@ class TableWindow:
 def _as_column(column: pa.ChunkedArray, name: str) -> pa.Array | np.ndarray:
     if name in (LATENT, PIXELS):
         return rows_of(column)
-    if name == KEY:
-        return column.to_numpy()
-    return column.combine_chunks().cast(pa.large_binary())
+    if name == IMAGE:
+        return column.combine_chunks().cast(pa.large_binary())
+    return column.to_numpy()
 
 
 def _take(column: pa.Array | np.ndarray, rows: Int[np.ndarray, " count"]) -> np.ndarray:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from diffusegae.config.model import ModelConfig
 from diffusegae.models.encoder import AlterResNet
 from diffusegae.models.gae import GroupAutoEncoder
+from diffusegae.models.half_unet import HalfUNetEncoder
 from diffusegae.models.normaliser import LatentNormaliser
 from diffusegae.models.unet import UNet
 from diffusegae.schema import AttributeSchema, SchemaError
@@ -19,7 +20,7 @@ class DiffuseGAE(nn.Module):
     def __init__(self, config: ModelConfig, schema: AttributeSchema) -> None:
         super().__init__()
         check_part_widths(config, schema)
-        self.encoder = AlterResNet(config)
+        self.encoder = build_encoder(config)
         self.unet = UNet(config)
         self.gae = GroupAutoEncoder(config, schema.widths)
         self.normaliser = LatentNormaliser(config.z_sem_width)
@@ -55,6 +56,11 @@ class DiffuseGAE(nn.Module):
     def parameter_counts(self) -> dict[str, int]:
         """Return how many parameters each part has."""
         return {name: sum(p.numel() for p in part.parameters()) for name, part in self.named_children()}
+
+
+def build_encoder(config: ModelConfig) -> nn.Module:
+    """Return the encoder that the config names."""
+    return HalfUNetEncoder(config) if config.encoder.architecture == "half_unet" else AlterResNet(config)
 
 
 def check_part_widths(config: ModelConfig, schema: AttributeSchema) -> None:

@@ -25,19 +25,20 @@ def _norm(kind: str, width: int) -> nn.Module:
 
 
 class MlpBlock(nn.Module):
-    """Linear, norm, SiLU and dropout, plus the input (projected when the width changes)."""
+    """Linear, norm, SiLU and dropout, plus the input (projected when the width changes) unless it has no skip."""
 
-    def __init__(self, inputs: int, outputs: int, config: GaeConfig) -> None:
+    def __init__(self, inputs: int, outputs: int, config: GaeConfig, has_skip: bool = True) -> None:
         super().__init__()
         self.linear = nn.Linear(inputs, outputs, bias=False)
         self.norm = _norm(config.norm, outputs)
         self.dropout = nn.Dropout(config.dropout)
-        self.skip = nn.Linear(inputs, outputs) if inputs != outputs else nn.Identity()
+        projected: nn.Module = nn.Linear(inputs, outputs) if inputs != outputs else nn.Identity()
+        self.skip = projected if has_skip else None
 
     def forward(self, h: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
         """Return the block's output."""
-        result: Tensor = self.skip(h) + self.dropout(F.silu(self.norm(self.linear(h))))
-        return result
+        result: Tensor = self.dropout(F.silu(self.norm(self.linear(h))))
+        return result if self.skip is None else self.skip(h) + result
 
 
 class BottleneckBlock(nn.Module):
@@ -105,7 +106,7 @@ class GroupAutoEncoder(nn.Module):
             nn.Sequential(nn.Linear(z_dis, top), nn.SiLU(), nn.Linear(top, top)),
             *(BottleneckBlock(top, gae) for _ in range(gae.num_bottlenecks)),
             *(MlpBlock(outputs, inputs, gae) for inputs, outputs in reversed(steps)),
-            MlpBlock(z_sem, z_sem, gae),
+            MlpBlock(z_sem, z_sem, gae, gae.last_skip),
         )
         self.linear_in = nn.Linear(z_sem, z_dis) if gae.linear_paths else None
         self.linear_out = nn.Linear(z_dis, z_sem) if gae.linear_paths else None

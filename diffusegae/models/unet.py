@@ -115,19 +115,17 @@ class UNet(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         unet, factor = config.unet, config.pixel_unshuffle
-        channels = [unet.base_width * multiplier for multiplier in unet.multipliers]
-        sides = [config.image_size // factor // 2**level for level in range(len(channels))]
+        channels, sides = levels_of(config)
         self.base_width, self.z_gain = unet.base_width, unet.z_gain
         self.unshuffle, self.shuffle = nn.PixelUnshuffle(factor), nn.PixelShuffle(factor)
-        self.time = _embedding_mlp(unet.base_width, unet.embedding_width)
-        self.style = _embedding_mlp(config.z_sem_width, unet.embedding_width)
+        self.time = embedding_mlp(unet.base_width, unet.embedding_width)
+        self.style = embedding_mlp(config.z_sem_width, unet.embedding_width)
         pixels = (3 * factor**2, sides[0], sides[0])
         self.canvas = Canvas(unet.embedding_width, pixels) if unet.canvas else None
         self.stem = nn.Conv2d(pixels[0] * (2 if unet.canvas else 1), channels[0], 3, padding=1)
-        self.down, skips = _build_down(unet, channels, sides)
-        top = channels[-1]
-        self.middle = nn.ModuleList([Level(top, top, unet, sides[-1]), Level(top, top, unet, sides[-1], False)])
-        self.up = _build_up(unet, channels, sides, skips)
+        self.down, self.skip_widths = _build_down(unet, channels, sides)
+        self.middle = build_middle(unet, channels, sides)
+        self.up = build_up(unet, channels, sides, self.skip_widths)
         self.norm = group_norm(channels[0])
         self.head = zero_init(nn.Conv2d(channels[0], 3 * factor**2, 3, padding=1))
 
@@ -149,25 +147,70 @@ class UNet(nn.Module):
         self, x_t: Float[Tensor, "batch 3 height width"], t: Num[Tensor, " batch"], condition: Condition
     ) -> Float[Tensor, "batch 3 height width"]:
         """Return the network's prediction for x_t at time t under a condition."""
-        time = F.silu(self.time(timestep_embedding(t, self.base_width)))
-        style, canvas, pixels = condition.style, condition.canvas, self.unshuffle(x_t)
-        h = self.stem(pixels if canvas is None else torch.cat([pixels, canvas], dim=1))
+        time = self.time_embedding(t)
+        h, skips = self.go_down(x_t, time, condition)
+        return self.go_up(h, skips, x_t, time, condition)
+
+    def time_embedding(self, t: Num[Tensor, " batch"]) -> Float[Tensor, "batch embedding"]:
+        """Return what the blocks read of t."""
+        return F.silu(self.time(timestep_embedding(t, self.base_width)))
+
+    def go_down(
+        self,
+        x_t: Float[Tensor, "batch 3 height width"],
+        time: Float[Tensor, "batch embedding"],
+        condition: Condition,
+    ) -> tuple[Float[Tensor, "batch lowest low_h low_w"], list[Tensor]]:
+        """Return the lowest features and the skips, the stem's first."""
+        pixels = self.unshuffle(x_t)
+        h = self.stem(pixels if condition.canvas is None else torch.cat([pixels, condition.canvas], dim=1))
         skips = [h]
         for block in self.down:
-            h = block(h) if isinstance(block, Downsample) else block(h, time, style)
+            h = block(h) if isinstance(block, Downsample) else block(h, time, condition.style)
             skips.append(h)
-        for block in self.middle:
-            h = block(h, time, style)
-        for block in self.up:
-            h = block(h) if isinstance(block, Upsample) else block(torch.cat([h, skips.pop()], dim=1), time, style)
+        return h, skips
+
+    def go_up(
+        self,
+        h: Float[Tensor, "batch lowest low_h low_w"],
+        skips: list[Tensor],
+        x_t: Float[Tensor, "batch 3 height width"],
+        time: Float[Tensor, "batch embedding"],
+        condition: Condition,
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Return the prediction that follows from the way down; uses up the list of skips."""
+        h = climb(self.middle, self.up, h, skips, time, condition.style)
         prediction: Tensor = self.head(F.silu(self.norm(h)))
-        if self.canvas is not None and canvas is not None:
-            prediction = prediction + self.canvas.blend(pixels, canvas, time)
+        if self.canvas is not None and condition.canvas is not None:
+            prediction = prediction + self.canvas.blend(self.unshuffle(x_t), condition.canvas, time)
         result: Tensor = self.shuffle(prediction)
         return result
 
 
-def _embedding_mlp(inputs: int, width: int) -> nn.Sequential:
+def climb(
+    middle: nn.ModuleList,
+    up: nn.ModuleList,
+    h: Float[Tensor, "batch lowest low_h low_w"],
+    skips: list[Tensor],
+    time: Float[Tensor, "batch embedding"],
+    style: Float[Tensor, "batch embedding"],
+) -> Float[Tensor, "batch base height width"]:
+    """Pass the lowest features through the middle and up to the highest resolution; uses up the list of skips."""
+    for block in middle:
+        h = block(h, time, style)
+    for block in up:
+        h = block(h) if isinstance(block, Upsample) else block(torch.cat([h, skips.pop()], dim=1), time, style)
+    return h
+
+
+def levels_of(config: ModelConfig) -> tuple[list[int], list[int]]:
+    """Return the channels and the feature side of each level, the highest resolution first."""
+    channels = [config.unet.base_width * multiplier for multiplier in config.unet.multipliers]
+    return channels, [config.image_size // config.pixel_unshuffle // 2**level for level in range(len(channels))]
+
+
+def embedding_mlp(inputs: int, width: int) -> nn.Sequential:
+    """Return the two layers that time and style pass before the blocks read them."""
     return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width))
 
 
@@ -200,7 +243,13 @@ def _build_down(unet: UNetConfig, channels: list[int], sides: list[int]) -> tupl
     return modules, skips
 
 
-def _build_up(unet: UNetConfig, channels: list[int], sides: list[int], skips: list[int]) -> nn.ModuleList:
+def build_middle(unet: UNetConfig, channels: list[int], sides: list[int]) -> nn.ModuleList:
+    """Return the two blocks at the lowest resolution."""
+    top, side = channels[-1], sides[-1]
+    return nn.ModuleList([Level(top, top, unet, side), Level(top, top, unet, side, may_attend=False)])
+
+
+def build_up(unet: UNetConfig, channels: list[int], sides: list[int], skips: Sequence[int]) -> nn.ModuleList:
     """Return the blocks on the way up; each takes the last skip that is left."""
     modules, width, remaining = nn.ModuleList(), channels[-1], list(skips)
     for level in reversed(range(len(channels))):

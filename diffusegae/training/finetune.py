@@ -92,7 +92,7 @@ def paint_recombinations(
     return label_grid(grid, ["centre", *["partner"] * (members - 1), "rebuilt"])
 
 
-def build_finetune(inputs: StageInputs) -> Stage:
+def build_finetune(inputs: StageInputs) -> Stage[DiffuseGAE]:
     """Return stage 3; the parts that the config does not name are frozen."""
     config, model, stage = inputs.config, inputs.build_model(), inputs.config.finetune
     layout = group_layout(inputs.schema, stage.shared)

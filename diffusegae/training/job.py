@@ -2,6 +2,7 @@
 
 from diffusegae.config.base import Config
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.config.training import StageConfig
 from diffusegae.schema import AttributeSchema
 from diffusegae.training.stages import StageName
 
@@ -21,3 +22,8 @@ class TrainingJob(Config):
     statistics: str = ""
     tracking_uri: str = ""
     run_id: str = ""
+
+    @property
+    def settings(self) -> StageConfig:
+        """How the stage trains."""
+        return self.config.settings_of(self.stage)

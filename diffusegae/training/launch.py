@@ -68,7 +68,7 @@ def stage_fingerprint(config: PipelineConfig, stage: StageName, before: str) -> 
         "data": data,
         "model": model,
         "diffusion": config.diffusion.model_dump(mode="json"),
-        "stage": getattr(config, stage).model_dump(mode="json", exclude=REPORTING),
+        "stage": config.settings_of(stage).model_dump(mode="json", exclude=REPORTING),
         "before": before,
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
@@ -78,8 +78,10 @@ def launch_stage(job: TrainingJob, root: str, before: str = "") -> StageDone:
     """Train a stage to its end on the running Ray, or return what an earlier call finished.
 
     Raises:
-        LaunchError: the folder belongs to another config, or the workers failed more often than they may.
+        LaunchError: the folder belongs to another config, the batch is smaller than the number of lanes or workers,
+            or the workers failed more often than they may.
     """
+    _check_share(job)
     folder = storage.join(storage.resolve(root), job.stage)
     fingerprint = stage_fingerprint(job.config, job.stage, before)
     done = read_done(root, job.stage)
@@ -100,7 +102,7 @@ def launch_stage(job: TrainingJob, root: str, before: str = "") -> StageDone:
     finished = StageDone(
         stage=job.stage,
         fingerprint=fingerprint,
-        checkpoint=best if getattr(job.config, job.stage).hand_on == "best" else last,
+        checkpoint=best if job.settings.hand_on == "best" else last,
         last=last,
         best=best,
         seconds=time.monotonic() - started,
@@ -113,6 +115,16 @@ def read_done(root: str, stage: StageName) -> StageDone | None:
     """Return what is known of a finished stage, None if it is not finished."""
     path = storage.join(storage.resolve(root), stage, "done.json")
     return StageDone.model_validate_json(storage.read_bytes(path)) if storage.exists(path) else None
+
+
+def _check_share(job: TrainingJob) -> None:
+    """Refuse what the config cannot check for baselines, of which a run may train none."""
+    batch, lanes, workers = job.settings.batch_size, job.config.data.lanes, job.config.resources.max_workers
+    if batch < max(lanes, workers):
+        raise LaunchError(
+            f"{job.stage}: batch_size is {batch}, less than data.lanes {lanes} or resources.num_workers {workers}, each"
+            " of which needs a sample of every batch; change one of them"
+        )
 
 
 def _claim(folder: str, fingerprint: str) -> None:
@@ -153,7 +165,7 @@ def _fit(job: TrainingJob, folder: str) -> Result:
 
 
 def _trainer(job: TrainingJob, folder: str) -> TorchTrainer:
-    resources, best_by = job.config.resources, getattr(job.config, job.stage).best_by
+    resources, best_by = job.config.resources, job.settings.best_by
     per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker, **resources.worker_resources}
     if resources.gpus_per_worker:
         per_worker["GPU"] = resources.gpus_per_worker
@@ -188,7 +200,7 @@ def _addresses(job: TrainingJob, result: Result) -> tuple[str, str]:
     """Return the URIs of a finished run's last and best checkpoint, the best by `best_by`, else the last."""
     assert result.checkpoint is not None
     last = address_of(result.checkpoint)
-    best_by = getattr(job.config, job.stage).best_by
+    best_by = job.settings.best_by
     if not best_by or not result.best_checkpoints:
         return last, last
     best, _ = min(result.best_checkpoints, key=lambda kept: float(kept[1][f"{job.stage}/{best_by}"]))

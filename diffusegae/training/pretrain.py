@@ -72,7 +72,7 @@ def paint_reconstructions(
     return label_grid(grid, [], "image / from z_sem and fixed x_T")
 
 
-def build_pretrain(inputs: StageInputs) -> Stage:
+def build_pretrain(inputs: StageInputs) -> Stage[DiffuseGAE]:
     """Return stage 1: encoder and UNet train; the GAE is carried along untouched."""
     config, model = inputs.config, inputs.build_model()
     schedule, kind = schedule_of(config.diffusion), config.diffusion.prediction

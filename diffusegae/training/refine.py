@@ -51,7 +51,7 @@ def monitor_codes(
     return {"rebuilt_ratio": float(own / stranger), **{f"part_ratio/{name}": ratio for name, ratio in ratios}}
 
 
-def build_refine(inputs: StageInputs) -> Stage:
+def build_refine(inputs: StageInputs) -> Stage[DiffuseGAE]:
     """Return stage 2: the GAE trains on stored latents; the normaliser takes their statistics."""
     config, model = inputs.config, inputs.build_model(new_gae=True)
     if inputs.latent_mean is not None and inputs.latent_covariance is not None:

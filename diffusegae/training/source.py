@@ -2,18 +2,22 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from diffusegae.baselines.baseline import Samples
+from diffusegae.baselines.table import BASELINES
 from diffusegae.checkpoint import Position
 from diffusegae.data.feed import EmptyFeedError, Feed, FeedBatch, GroupSampler, Sampler, prefetch, sample_rows
+from diffusegae.data.groups import Partners
 from diffusegae.data.pipeline import Reading, StoredWindows, open_lanes
 from diffusegae.data.records import IMAGE, KEY, LATENT, PIXELS
 from diffusegae.images import decode_batch, to_tensor
 from diffusegae.training.job import TrainingJob
-from diffusegae.training.stages import Batch, column_of, shared_of
+from diffusegae.training.stages import column_of, shared_of
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +31,15 @@ class WorkerFeed:
     def __init__(self, job: TrainingJob, device: torch.device, rank: int, world_size: int) -> None:
         self.job, self.device, self.rank, self.world_size = job, device, rank, world_size
         config = job.config
-        self.stage = getattr(config, job.stage)
+        self.stage = job.settings
         self.shared = shared_of(self.stage)
+        self.is_labelled = job.stage in BASELINES
         self.sampler = self._new_sampler()
         self.payload: str = column_of(job.stage)
         if self.payload == IMAGE and config.resources.decode == "cluster":
             self.payload = PIXELS
 
-    def start(self, positions: Sequence[Position]) -> Iterator[tuple[Batch, FeedBatch]]:
+    def start(self, positions: Sequence[Position]) -> Iterator[tuple[Any, FeedBatch]]:
         """Begin to read in the background and return the batches from the lanes' positions on."""
         feed = Feed(
             self._open(False, self.job.config.seed, self.job.config.data.lanes),
@@ -46,7 +51,7 @@ class WorkerFeed:
         )
         return prefetch(((self._to_device(batch), batch) for batch in feed.batches(positions)), PREFETCH_BATCHES)
 
-    def held_out(self) -> Tensor | None:
+    def held_out(self) -> Any | None:
         """Return fixed held-out samples, None if too few rows are held out."""
         samples = MONITOR_SAMPLES // (4 if self.shared else 1)
         lanes = self._open(True, MONITOR_SEED, 1)
@@ -57,27 +62,38 @@ class WorkerFeed:
             return None
 
     def _new_sampler(self) -> Sampler:
-        return GroupSampler(self.shared) if self.shared else sample_rows
+        partners: Partners = getattr(self.stage, "partners", "exact")
+        return GroupSampler(self.shared, partners) if self.shared else sample_rows
 
     def _open(self, held_out: bool, seed: int, lanes: int) -> list[StoredWindows]:
-        config = self.job.config
+        config, attributes = self.job.config, self.job.attributes
+        payload = (self.payload, *((KEY,) if config.resources.journal else ()))
         reading = Reading(
-            payload=(self.payload, KEY) if config.resources.journal else (self.payload,),
-            labels=tuple(self.job.attributes.group_columns),
+            payload=(*payload, *attributes.columns) if self.is_labelled else payload,
+            labels=tuple(attributes.group_columns),
             held_out=held_out,
             image_size=config.model.image_size,
             resources=config.resources.reader_resources,
         )
         return open_lanes(self.job.rows, reading, window_rows=config.data.window_rows, seed=seed, lanes=lanes)
 
-    def _to_device(self, batch: FeedBatch) -> Tensor:
+    def _to_device(self, batch: FeedBatch) -> Any:
+        """Return a batch where it is trained on: a tensor, for baselines `Samples` with the labels beside it."""
+        values = self._move(batch, self._payload_of(batch))
+        if not self.is_labelled:
+            return values
+        labels = np.stack([batch.columns[name] for name in self.job.attributes.columns], axis=1).astype(np.int64)
+        return Samples(values, self._move(batch, torch.from_numpy(labels)))
+
+    def _payload_of(self, batch: FeedBatch) -> Tensor:
         column, size = batch.columns[self.payload], self.job.config.model.image_size
         if self.payload == LATENT:
-            values = torch.from_numpy(np.ascontiguousarray(column))
-        elif self.payload == PIXELS:
-            values = to_tensor(column.reshape(-1, size, size, 3))
-        else:
-            values = to_tensor(decode_batch(column.tolist(), size))
+            return torch.from_numpy(np.ascontiguousarray(column))
+        if self.payload == PIXELS:
+            return to_tensor(column.reshape(-1, size, size, 3))
+        return to_tensor(decode_batch(column.tolist(), size))
+
+    def _move(self, batch: FeedBatch, values: Tensor) -> Tensor:
         if self.device.type == "cuda":
             values = values.pin_memory()
         on_device = values.to(self.device, non_blocking=True)

@@ -1,33 +1,38 @@
 """What a stage of training is: the modules it trains, its objectives, what it watches and what it draws.
 
 The loop (step.py, worker.py) knows nothing else of a stage, so the three stages of the paper and a baseline with two
-opposing objectives run through the same code.
+opposing objectives run through the same code. A baseline is a stage of its own name.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from diffusegae.config.baselines import BaselineName
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import StageConfig
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import AttributeSchema
 
-StageName = Literal["pretrain", "refine", "finetune"]
+StageName = Literal["pretrain", "refine", "finetune"] | BaselineName
+Model = TypeVar("Model", bound=nn.Module)
 
 # The members of a batch's samples: images in [-1, 1] or latents, [samples, members, ...]
 Batch = Float[Tensor, "samples members *shape"]
 
 
 class ObjectiveModule(nn.Module):
-    """A loss as a module, so that DDP and torch.compile can wrap it: (batch, generator) -> (loss, named terms)."""
+    """A loss as a module, so that DDP and torch.compile can wrap it: (batch, generator) -> (loss, named terms).
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    Batches are tensors for our stages and labelled `Samples` for baselines; both have a length and can be chunked.
+    """
+
+    def forward(self, batch: Any, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Return the loss to minimise and the terms to report."""
         raise NotImplementedError
 
@@ -48,8 +53,8 @@ class Objective:
 
 
 # (EMA model, batch, generator) -> metrics / pixels; they run without gradients
-Monitor = Callable[[DiffuseGAE, Batch, torch.Generator], dict[str, float]]
-Painter = Callable[[DiffuseGAE, Batch], UInt8[np.ndarray, "height width 3"]]
+Monitor = Callable[[Model, Any, torch.Generator], dict[str, float]]
+Painter = Callable[[Model, Any], UInt8[np.ndarray, "height width 3"]]
 
 
 def column_of(stage: StageName) -> Literal["image", "z"]:
@@ -64,15 +69,15 @@ def shared_of(config: StageConfig) -> int | None:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(Generic[Model]):
     """One stage, ready for the loop."""
 
     name: StageName
     config: StageConfig
-    model: DiffuseGAE
+    model: Model
     objectives: Sequence[Objective]
-    monitor: Monitor
-    paint: Painter | None
+    monitor: Monitor[Model]
+    paint: Painter[Model] | None
     frozen: Sequence[nn.Module] = field(default_factory=tuple)
 
 

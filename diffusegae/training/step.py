@@ -6,6 +6,7 @@ exactly as if nothing had happened.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from diffusegae.checkpoint import flatten_optimizer, restore_optimizer
 from diffusegae.config.training import StageConfig
 from diffusegae.models.ema import Ema
-from diffusegae.training.stages import Batch, Objective, Stage
+from diffusegae.training.stages import Objective, Stage
 
 NOISE, MONITOR = 0, 1  # which question a generator answers
 
@@ -68,7 +69,7 @@ class TrainingState:
 
     def __init__(
         self,
-        stage: Stage,
+        stage: Stage[Any],
         device: torch.device,
         wrap: Callable[[nn.Module], nn.Module],
         seed: int,
@@ -91,7 +92,7 @@ class TrainingState:
             module.compile()
         return module
 
-    def step(self, batch: Batch) -> dict[str, Tensor]:
+    def step(self, batch: Any) -> dict[str, Tensor]:
         """Move every objective that is due by one optimizer step; return the terms to report."""
         self.stage.model.train()
         terms: dict[str, Tensor] = {}
@@ -104,7 +105,7 @@ class TrainingState:
         self.num_steps += 1
         return terms
 
-    def _minimise(self, objective: Objective, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def _minimise(self, objective: Objective, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         config, optimizer = self.stage.config, self.optimizers[objective.name]
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(config, self.samples_seen) * group["factor"]
@@ -119,14 +120,15 @@ class TrainingState:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
         optimizer.step()
-        return {**terms, "gradient_norm": norm.detach()}
+        name = "gradient_norm" if len(self.optimizers) == 1 else f"gradient_norm/{objective.name}"
+        return {**terms, name: norm.detach()}
 
     def _precision(self) -> torch.autocast:
         enabled = self.stage.config.precision == "bfloat16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     @torch.no_grad()
-    def monitor(self, batch: Batch) -> dict[str, float]:
+    def monitor(self, batch: Any) -> dict[str, float]:
         """Return the stage's own measures of the averaged model on a held-out batch, the same noise every time."""
         self.ema.module.eval()
         return self.stage.monitor(self.ema.module, batch, generator_at(self.seed, MONITOR, 0))

@@ -24,7 +24,7 @@ import torch
 import torch.distributed
 from ray.train import CheckpointUploadMode
 from safetensors.torch import load
-from torch import Tensor, nn
+from torch import nn
 
 from diffusegae import storage
 from diffusegae.checkpoint import (
@@ -43,7 +43,7 @@ from diffusegae.forecast import Forecast, format_seconds
 from diffusegae.training.job import TrainingJob
 from diffusegae.training.journal import Journal
 from diffusegae.training.source import WorkerFeed
-from diffusegae.training.stages import Batch, Stage, StageInputs
+from diffusegae.training.stages import Stage, StageInputs
 from diffusegae.training.step import Averages, TrainingError, TrainingState
 from diffusegae.training.table import STAGES
 from diffusegae.training.workload import stage_samples
@@ -87,7 +87,7 @@ def train(payload: dict[str, Any]) -> None:
     logger.info(
         "%s: %s parameters, %d workers, starts at sample %d", name, counts, state.world_size, state.samples_seen
     )
-    _Loop(job, state, source, positions, started).run(batches)
+    _Loop(job, state, source, positions, started, meta.seconds if meta else 0.0).run(batches)
 
 
 def _be_quiet() -> None:
@@ -163,13 +163,19 @@ class _Loop:
     """One worker's run through the rest of a stage."""
 
     def __init__(
-        self, job: TrainingJob, state: TrainingState, source: WorkerFeed, positions: list[Position], started: float
+        self,
+        job: TrainingJob,
+        state: TrainingState,
+        source: WorkerFeed,
+        positions: list[Position],
+        started: float,
+        spent: float,
     ) -> None:
         self.job, self.state, self.source, self.positions = job, state, source, positions
-        self.stage: Stage = state.stage
+        self.stage: Stage[Any] = state.stage
         self.rank, self.world_size = state.rank, state.world_size
         self.averages = Averages()
-        self.started, self.started_at = started, state.samples_seen
+        self.started, self.started_at, self.spent = started, state.samples_seen, spent
         self.resumed, self.resumed_at = time.monotonic(), self.started_at  # the end of the last report
         self.journal = self._open_journal()
         self.forecast = Forecast(stage_samples(job), job.config.resources.rates.get(job.stage, 0.0))
@@ -182,11 +188,11 @@ class _Loop:
         return _open_run(self.job)
 
     @cached_property
-    def held_out(self) -> Tensor | None:
+    def held_out(self) -> Any | None:
         """The fixed held-out samples by which every report is measured, None if too few are held out."""
         return self.source.held_out()
 
-    def run(self, batches: Iterator[tuple[Batch, FeedBatch]]) -> None:
+    def run(self, batches: Iterator[tuple[Any, FeedBatch]]) -> None:
         """Train until the stage's samples are used up; the last step reports and checkpoints."""
         total, state = self.stage.config.num_samples, self.state
         if state.samples_seen >= total:
@@ -320,6 +326,7 @@ class _Loop:
             stage=self.stage.name,
             samples_seen=self.state.samples_seen,
             positions=positions,
+            seconds=self.spent + time.monotonic() - self.started,
             config=self.job.config,
             attributes=self.job.attributes,
             versions={package: version(package) for package in ("torch", "ray", "diffusegae")},

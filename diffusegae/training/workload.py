@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import torch
 
+from diffusegae.baselines.table import BASELINES
 from diffusegae.data.latents import read_latent_manifest
 from diffusegae.data.shards import read_manifest
 from diffusegae.forecast import Workload
@@ -17,7 +18,7 @@ _TRAINED = {"pretrain": ("encoder", "unet"), "refine": ("gae",)}
 
 def stage_samples(job: TrainingJob) -> Workload:
     """Return a stage's samples and steps, which the config alone says."""
-    stage = getattr(job.config, job.stage)
+    stage = job.settings
     return Workload(
         name=job.stage,
         amount=stage.num_samples,
@@ -28,7 +29,7 @@ def stage_samples(job: TrainingJob) -> Workload:
 
 def stage_workload(job: TrainingJob) -> Workload:
     """Return a stage's samples and steps, and the bytes that all of its workers read and write."""
-    stage = getattr(job.config, job.stage)
+    stage = job.settings
     checkpoints = -(-stage.num_samples // stage.checkpoint_every_samples)
     return replace(
         stage_samples(job),
@@ -40,8 +41,12 @@ def stage_workload(job: TrainingJob) -> Workload:
 def checkpoint_bytes(job: TrainingJob) -> int:
     """Return the size of a checkpoint: weights, their average, and two moments of all that trains, as float32."""
     with torch.device("meta"):
-        counts = DiffuseGAE(job.config.model, job.attributes).parameter_counts()
-    trained = _TRAINED.get(job.stage, job.config.finetune.train)
+        if job.stage in BASELINES:
+            baseline = BASELINES[job.stage](job.config, job.attributes)
+            counts, trained = baseline.parameter_counts(), {part for goal in baseline.goals() for part in goal.trains}
+        else:
+            counts = DiffuseGAE(job.config.model, job.attributes).parameter_counts()
+            trained = set(_TRAINED.get(job.stage, job.config.finetune.train))
     return _FLOAT_BYTES * (2 * sum(counts.values()) + 2 * sum(counts[part] for part in trained))
 
 

@@ -29,10 +29,11 @@ from diffusegae.data.feed import Feed, FeedBatch, GroupSampler
 from diffusegae.data.records import LATENT
 from diffusegae.editing.latents import local_checkpoint
 from diffusegae.metrics.probe import LabelledCodes, ProbeMatrix, measure_probe_matrix
+from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import AttributeSchema
+from diffusegae.training.refine import build_refine
 from diffusegae.training.stages import Stage, StageInputs
 from diffusegae.training.step import Averages, TrainingError, TrainingState
-from diffusegae.training.table import STAGES
 from diffusegae.tuning.ledger import Report
 from diffusegae.tuning.rows import LatentRows, Split
 from diffusegae.tuning.score import WORST, score_of
@@ -136,13 +137,13 @@ class Trial:
         )
 
 
-def _build(config: PipelineConfig, schema: AttributeSchema, split: Split) -> Stage:
+def _build(config: PipelineConfig, schema: AttributeSchema, split: Split) -> Stage[DiffuseGAE]:
     """Return stage 2 without encoder and UNet, which latents have no use for.
 
     They are built and thrown away, because the GAE's first weights are drawn after theirs.
     """
     mean, covariance = torch.from_numpy(split.mean.copy()), torch.from_numpy(split.covariance.copy())
-    stage = STAGES["refine"](StageInputs(config, schema, latent_mean=mean, latent_covariance=covariance))
+    stage = build_refine(StageInputs(config, schema, latent_mean=mean, latent_covariance=covariance))
     for part in ("encoder", "unet"):
         setattr(stage.model, part, nn.Identity())
     return stage

@@ -1,0 +1,52 @@
+"""Diff-AE (Preechakul et al., CVPR 2022): a half-UNet encoder and a UNet whose AdaGN z scales only, facts §2.
+
+All else is as the config gives it to ours (positions, canvas, gain, prediction), so that what is compared are the
+methods and not their tricks. It edits by linear classifiers of its codes.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diffusegae.baselines.baseline import Baseline, Goal, Samples
+from diffusegae.baselines.latent_diffusion import LatentDiffusionMethod
+from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.diffusion.process import Denoise, from_prediction
+from diffusegae.diffusion.schedule import schedule_of
+from diffusegae.losses.simple import denoising_loss, draw_noise
+from diffusegae.models.half_unet import HalfUNetEncoder
+from diffusegae.models.unet import UNet
+from diffusegae.schema import AttributeSchema
+
+
+class DiffAe(Baseline):
+    """x_0 -> z_sem -> prediction of the noise in x_t."""
+
+    def __init__(self, config: PipelineConfig, schema: AttributeSchema) -> None:
+        super().__init__(config, schema)
+        scales_only = config.model.unet.model_copy(update={"z_shift": False})
+        self.encoder = HalfUNetEncoder(config.model)
+        self.unet = UNet(config.model.model_copy(update={"unet": scales_only}))
+        self.schedule, self.kind = schedule_of(config.diffusion), config.diffusion.prediction
+
+    def goals(self) -> Sequence[Goal]:
+        """Return L_simple alone."""
+        return [Goal("simple", self.loss, {"encoder": self.encoder, "unet": self.unet})]
+
+    def loss(self, samples: Samples, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """Return L_simple of images under the condition of their own z_sem (Eq. 1), and the canvas' part of it."""
+        noisy = draw_noise(samples.images.flatten(0, 1), self.schedule, generator)
+        lambda_canvas = self.config.baselines.diffae.lambda_canvas
+        return denoising_loss(self.unet, noisy, self.encoder(noisy.x_0), self.schedule, self.kind, lambda_canvas)
+
+    def denoiser(self, z_sem: Float[Tensor, "batch z_sem"]) -> Denoise:
+        """Return the predictor of eps at a fixed z_sem."""
+        condition = self.unet.condition(z_sem)
+        return from_prediction(lambda x_t, t: self.unet.denoise(x_t, t, condition), self.schedule, self.kind)
+
+    def method(self, device: torch.device | str = "cpu") -> LatentDiffusionMethod:
+        """Return the method that edits with these weights; single attributes once their directions are fitted."""
+        self.to(device).eval()
+        return LatentDiffusionMethod(self.encoder, self.denoiser, self.config, self.schema, device)

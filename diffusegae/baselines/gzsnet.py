@@ -1,0 +1,47 @@
+"""GZS-Net: L_dis of GROUPs of images, the parts of their codes swapped and decoded (Ge et al., ICLR 2021).
+
+Our GAE's loss is its, so the two differ in what it is minimised on: pixels here, latents there.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diffusegae.baselines.baseline import Baseline, Goal, Samples
+from diffusegae.baselines.pixel_autoencoder import PixelAutoEncoder
+from diffusegae.baselines.pixel_method import PixelAutoEncoderMethod
+from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.losses.disentangle import disentanglement_loss, draw_donors, group_layout
+from diffusegae.schema import AttributeSchema
+
+
+class GzsNet(Baseline):
+    """The auto-encoder of pixels, trained on GROUPs."""
+
+    def __init__(self, config: PipelineConfig, schema: AttributeSchema) -> None:
+        super().__init__(config, schema)
+        self.settings = config.baselines.gzsnet
+        self.layout = group_layout(schema, self.settings.shared)
+        self.autoencoder = PixelAutoEncoder(self.settings, config.model.image_size, schema.width)
+
+    def goals(self) -> Sequence[Goal]:
+        """Return the one goal."""
+        return [Goal("gzs", self.loss, {"autoencoder": self.autoencoder})]
+
+    def method(self, device: torch.device | str = "cpu") -> PixelAutoEncoderMethod:
+        """Return the method that edits with these weights."""
+        image_size = self.config.model.image_size
+        return PixelAutoEncoderMethod(self.to(device).eval().autoencoder, self.schema, image_size, device)
+
+    def loss(self, samples: Samples, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """Return reconstruction, swaps and, if it has weight, the cycle through a random recombination."""
+        settings, codec = self.settings, self.autoencoder
+        donors = draw_donors(len(samples), self.layout, "group", generator)
+        terms = disentanglement_loss(codec.encode, codec.decode, samples.images, self.layout, donors, generator)
+        loss = terms.reconstruction + settings.lambda_combine * terms.swap
+        if settings.lambda_unsup > 0:  # at zero, the published default, its backward would only add zeros
+            loss = loss + settings.lambda_unsup * terms.reassembly
+        reported = {"reconstruction": terms.reconstruction, "swap": terms.swap, "reassembly": terms.reassembly}
+        return loss, {name: term.detach() for name, term in reported.items()}
