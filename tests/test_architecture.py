@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("diffusegae.editing", "diffusegae.metrics", "diffusegae.tracking", "diffusegae.losses", "diffusegae.baselines"),
     ("diffusegae.data.pipeline", "diffusegae.data.ingest", "diffusegae.training"),
     ("diffusegae.tuning",),
-    ("diffusegae.pipeline",),
+    ("diffusegae.pipeline", "diffusegae.comparison"),
     ("jobs", "serve"),
 )
 VENDORS: dict[str, tuple[str, ...]] = {
@@ -33,6 +33,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
         "diffusegae.training.worker",
         "diffusegae.training.launch",
         "diffusegae.tuning",
+        "diffusegae.comparison.schedule",
         "jobs",
         "serve",
     ),

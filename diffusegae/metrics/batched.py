@@ -24,10 +24,10 @@ LOG_SECONDS = 10.0
 class Progress:
     """Count the denoising steps done, images times steps, against those planned, and log how long the rest takes."""
 
-    def __init__(self, planned: int, rate: float = 0.0) -> None:
-        self.planned, self.done = planned, 0
+    def __init__(self, planned: int, rate: float = 0.0, job: str = "evaluate") -> None:
+        self.planned, self.done, self.job = planned, 0, job
         self.started = self._logged = time.monotonic()
-        self._forecast = Forecast(Workload("evaluate", planned, "denoising steps of an image"), rate)
+        self._forecast = Forecast(Workload(job, planned, "denoising steps of an image"), rate)
         logger.info(self._forecast.announce())
 
     def advance(self, steps: int, what: str) -> None:
@@ -41,7 +41,7 @@ class Progress:
         self._logged = now
         share = min(1.0, self.done / self.planned)
         left = (now - self.started) * (1 - share) / share
-        logger.info("evaluate: %s: %.0f %% of all sampling done, %.0f s left", what, 100 * share, left)
+        logger.info("%s: %s: %.0f %% of all sampling done, %.0f s left", self.job, what, 100 * share, left)
 
     def finish(self) -> None:
         """Log how far off the forecast was."""

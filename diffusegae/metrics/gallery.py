@@ -26,19 +26,19 @@ def draw_pictures(editor: Editor, judging: Judging, examples: Mapping[str, Examp
     plan, names = judging.plan, judging.schema.names
     shown = judging.config.evaluate.num_pictures
     last = list(examples.values())[-1]
-    sources, donors = (_take(judging, rows[:shown]) for rows in (plan.sources, plan.donors))
+    sources, donors = (take_pixels(judging, rows[:shown]) for rows in (plan.sources, plan.donors))
     few = max(2, shown // 2)
     quick = editor.with_sampling(judging.edit_sampling)
     return [
         draw_recombinations(
-            _take(judging, plan.givers[:shown]),
+            take_pixels(judging, plan.givers[:shown]),
             {name: example.recombined for name, example in examples.items()},
-            _take(judging, plan.recombined_truths[:shown]),
+            take_pixels(judging, plan.recombined_truths[:shown]),
             names,
         ),
-        draw_replacements(sources, donors, last.replaced, _take(judging, plan.replaced_truths[:shown]), names),
+        draw_replacements(sources, donors, last.replaced, take_pixels(judging, plan.replaced_truths[:shown]), names),
         draw_reconstructions(
-            _take(judging, plan.reconstructed[:shown]),
+            take_pixels(judging, plan.reconstructed[:shown]),
             last.inferred,
             {name: example.random for name, example in examples.items()},
         ),
@@ -47,7 +47,7 @@ def draw_pictures(editor: Editor, judging: Judging, examples: Mapping[str, Examp
     ]
 
 
-def _take(judging: Judging, rows: Integer[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape size size 3"]:
+def take_pixels(judging: Judging, rows: Integer[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape size size 3"]:
     """Return stored pixels for rows of any arrangement, grey where there is no such image."""
     pixels = judging.lookup.take(rows.clip(min=0).ravel())
     pixels[rows.ravel() == MISSING] = NO_IMAGE

@@ -71,11 +71,11 @@ class Row:
     classes: str = ""
 
 
-def page(title: str, body: Iterable[str]) -> str:
-    """Return a whole HTML document that needs no other file."""
+def page(title: str, body: Iterable[str], style: str = "") -> str:
+    """Return a whole HTML document that needs no other file; `style` is CSS beside STYLE."""
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style>"
+        f"<title>{escape(title)}</title><style>{STYLE}{style}</style>"
     )
     content = "\n".join(body)
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{content}\n</main></body></html>\n'

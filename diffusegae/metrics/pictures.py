@@ -45,7 +45,7 @@ def draw_reconstructions(original: Pixels, inferred: Pixels, random: Mapping[str
         "Reconstruction",
         "From its own noise an image must come back unchanged. From random noise all that z_dis holds must come back"
         " (same object, pose and surroundings); only detail may differ.",
-        _encode(_side_by_side(groups)),
+        _encode(side_by_side(groups)),
     )
 
 
@@ -64,7 +64,7 @@ def draw_replacements(
         "replacement",
         "Replacement of one attribute (Fig. 6)",
         "Each pair should look alike: one attribute comes from the donor, all else stays the source's.",
-        _encode(_side_by_side(groups)),
+        _encode(side_by_side(groups)),
     )
 
 
@@ -82,7 +82,7 @@ def draw_recombinations(
         "Recombination (Fig. 7)",
         "The result should show the first image's first attribute, the second's second, and so on, as the true image"
         " does; detail that no attribute names is left to chance.",
-        _encode(_side_by_side(groups)),
+        _encode(side_by_side(groups)),
     )
 
 
@@ -122,11 +122,16 @@ def _path(editor: Editor, sources: Pixels, targets: Pixels, names: Sequence[str]
     frames = editor.interpolate(
         to_tensor(sources).to(editor.device), to_tensor(targets).to(editor.device), names, FRAMES
     )
-    columns = [(f"{index / (FRAMES - 1):.2f}", to_pixels(frame)) for index, frame in enumerate(frames)]
-    return _side_by_side({"from": [("source", sources)], heading: columns, "to": [("target", targets)]})
+    return lay_path(sources, [to_pixels(frame) for frame in frames], targets, heading)
 
 
-def _side_by_side(groups: Mapping[str, Sequence[Column]]) -> Sheet:
+def lay_path(sources: Pixels, frames: Sequence[Pixels], targets: Pixels, heading: str) -> Sheet:
+    """Lay the frames of a path between its ends, one path per row."""
+    columns = [(f"{index / (len(frames) - 1):.2f}", frame) for index, frame in enumerate(frames)]
+    return side_by_side({"from": [("source", sources)], heading: columns, "to": [("target", targets)]})
+
+
+def side_by_side(groups: Mapping[str, Sequence[Column]]) -> Sheet:
     """Lay groups of columns next to each other, each under its heading."""
     sheets = [_sheet(columns, heading) for heading, columns in groups.items()]
     gap = np.full((len(sheets[0]), GROUP_GAP, 3), 255, np.uint8)

@@ -37,7 +37,7 @@ def project(
     # t-SNE needs more points than its perplexity; a tiny set gets the largest that scikit-learn's advice allows.
     perplexity = min(PERPLEXITY, max(1.0, (len(shown) - 1) / 3))
     points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(shown)
-    silhouettes = tuple(_silhouette(shown, shown_labels[:, a]) for a in range(labels.shape[1]))
+    silhouettes = tuple(measure_silhouette(shown, shown_labels[:, a]) for a in range(labels.shape[1]))
     return Projection(points.astype(np.float32), shown_labels, silhouettes)
 
 
@@ -73,7 +73,8 @@ def _scatter(
     axes.set_yticks([])
 
 
-def _silhouette(codes: Float[np.ndarray, "shown dim"], values: Int[np.ndarray, " shown"]) -> float:
+def measure_silhouette(codes: Float[np.ndarray, "shown dim"], values: Int[np.ndarray, " shown"]) -> float:
+    """Return the silhouette of codes by their values; NaN when all or none of the values are the same."""
     num_values = len(np.unique(values))
     if not 2 <= num_values < len(values):
         return float("nan")

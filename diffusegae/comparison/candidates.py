@@ -1,0 +1,123 @@
+"""The candidates of a comparison: each trained and measured once, one per method and seed and one per ablation."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import comb
+
+from diffusegae.comparison.ablations import Variant, config_of, plan_ablations
+from diffusegae.config.baselines import BaselinesConfig
+from diffusegae.config.compare import OURS, MethodName
+from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.config.training import StageConfig
+from diffusegae.pipeline import STAGE_BEFORE, Layout
+from diffusegae.training.launch import StageDone, read_done
+from diffusegae.training.stages import StageName, shared_of
+
+MEASURES = 1  # raised when what is measured changes, so that it is measured again
+STAGES_OF_OURS: tuple[StageName, ...] = ("pretrain", "refine", "finetune")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One training and its measures; `judged` is the stage whose checkpoint is measured."""
+
+    key: str  # in files and logs
+    method: MethodName
+    config: PipelineConfig
+    judged: StageName
+    measures_paths: bool = True
+
+    @property
+    def stages(self) -> tuple[StageName, ...]:
+        """All stages that lead to what is judged, in order."""
+        if self.method == OURS:
+            return STAGES_OF_OURS[: STAGES_OF_OURS.index(self.judged) + 1]
+        before = STAGE_BEFORE.get(self.judged)
+        return (before, self.judged) if before else (self.judged,)
+
+    def finished(self) -> dict[StageName, StageDone | None]:
+        """Return what is known of its stages."""
+        layout = Layout.of(self.config)
+        return {stage: read_done(layout.stages(stage), stage) for stage in self.stages}
+
+    def num_images(self) -> int:
+        """Return how many images have passed its networks; stage 2 works on latents and adds none."""
+        return sum(self._images_of(stage) for stage in self.stages if stage != "refine")
+
+    def fingerprint(self, checkpoint: str) -> str:
+        """Return a hash of all that decides its measures."""
+        config = self.config
+        compared = config.compare.model_dump(mode="json", exclude={"methods", "concurrent", "budget"})
+        parts = [MEASURES, checkpoint, self.measures_paths, compared, config.sampling, config.evaluate, config.seed]
+        return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:16]
+
+    def _images_of(self, stage: StageName) -> int:
+        settings = self.config.settings_of(stage)
+        shared = shared_of(settings)
+        return settings.num_samples * (1 if shared is None else _members(len(self.config.data.attributes), shared))
+
+
+def config_of_seed(config: PipelineConfig, number: int) -> PipelineConfig:
+    """Return the config of the seed of a number; the first is the config itself, the others share its images."""
+    if number == 0:
+        return config
+    images = config.images or config.base or config.name
+    changes = {"name": f"{config.name}-seed{number}", "base": "", "images": images, "seed": config.seed + number}
+    return config.model_copy(update=changes)
+
+
+def plan_candidates(config: PipelineConfig, num_seeds: int) -> list[Candidate]:
+    """Return every method with every seed, seed by seed."""
+    return [
+        Candidate(f"{method}-{number}", method, _budgeted(config_of_seed(config, number), method), _judged(method))
+        for number in range(num_seeds)
+        for method in config.compare.methods
+    ]
+
+
+def plan_variants(config: PipelineConfig) -> dict[str, list[tuple[Variant, Candidate]]]:
+    """Return the candidates of the ablations by their question."""
+    return {ablation.question: list(_variants(config, ablation.variants)) for ablation in plan_ablations(config)}
+
+
+def reference(config: PipelineConfig) -> Candidate:
+    """Return what ablations are held against: the config itself after stage 2."""
+    return Candidate("ablation-none", OURS, config, "refine", measures_paths=False)
+
+
+def _variants(config: PipelineConfig, variants: tuple[Variant, ...]) -> Iterator[tuple[Variant, Candidate]]:
+    for variant in variants:
+        changed = config_of(variant, config) if variant.changes else config
+        yield variant, Candidate(f"ablation-{variant.key}", OURS, changed, variant.judged, measures_paths=False)
+
+
+def _judged(method: MethodName) -> StageName:
+    return "finetune" if method == OURS else method
+
+
+def _members(num_attributes: int, shared: int) -> int:
+    return 1 + comb(num_attributes, shared)
+
+
+def _budgeted(config: PipelineConfig, method: MethodName) -> PipelineConfig:
+    """Return the config in which every baseline trains on as many images as ours, if that is the budget."""
+    if method == OURS or config.compare.budget == "time":
+        return config
+    images = Candidate("", OURS, config, "finetune").num_images()
+    trained = {name: _on_images(config, name, images) for name in BaselinesConfig.model_fields}
+    changes = {
+        "name": f"{config.name}-equal-images",
+        "base": "",
+        "images": config.images or config.base or config.name,
+        "baselines": config.baselines.model_copy(update=trained),
+    }
+    return config.model_copy(update=changes)
+
+
+def _on_images(config: PipelineConfig, baseline: str, images: int) -> StageConfig:
+    settings = config.settings_of(baseline)
+    shared = shared_of(settings)
+    members = 1 if shared is None else _members(len(config.data.attributes), shared)
+    steps = max(1, images // (members * settings.batch_size))
+    return settings.model_copy(update={"num_samples": steps * settings.batch_size})
