@@ -51,6 +51,11 @@ class Comparison:
     num_seeds: int = 1
     with_ablations: bool = False
 
+    def __post_init__(self) -> None:
+        """Make the storage's address absolute: processes of Ray's may stand in another folder."""
+        absolute = self.config.model_copy(update={"storage": storage.resolve(self.config.storage)})
+        object.__setattr__(self, "config", absolute)
+
     @property
     def folder(self) -> str:
         """Where findings and the report are."""

@@ -19,6 +19,7 @@ from diffusegae.images import to_tensor
 logger = logging.getLogger(__name__)
 
 LOG_SECONDS = 10.0
+LEAST_SHARE = 0.01  # before that much is done, the time left would be a guess
 
 
 class Progress:
@@ -35,11 +36,10 @@ class Progress:
         self.done += steps
         if sharper := self._forecast.advance(self.done):
             logger.info(sharper)
-        now = time.monotonic()
-        if now - self._logged < LOG_SECONDS:
+        now, share = time.monotonic(), min(1.0, self.done / self.planned)
+        if now - self._logged < LOG_SECONDS or share < LEAST_SHARE:
             return
         self._logged = now
-        share = min(1.0, self.done / self.planned)
         left = (now - self.started) * (1 - share) / share
         logger.info("%s: %s: %.0f %% of all sampling done, %.0f s left", self.job, what, 100 * share, left)
 

@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[2]
 BENCHMARKS = (
     "bench_train",
     "bench_groups",
+    "bench_latents",
     "bench_ingest",
     "bench_checkpoint",
     "bench_nodes",

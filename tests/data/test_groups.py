@@ -201,3 +201,20 @@ def test_no_centres_give_an_empty_plan(num_rows: int) -> None:
 def test_impossible_number_of_shared_attributes_is_named(num_attributes: int, shared: int) -> None:
     with pytest.raises(GroupError, match=rf"GROUP\(C, {shared}\) over {num_attributes} attribute"):
         GroupIndex(np.zeros((4, num_attributes), dtype=np.int64), shared)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sharing_partner_agrees_in_its_subset_and_is_any_row_that_does(kind: str) -> None:
+    labels = make_labels(kind, 60, 3, seed=2)
+    centres = np.repeat(np.arange(60), 200)
+    plan = GroupIndex(labels, 1, "sharing").plan(centres, np.random.default_rng(0))
+    assert plan.num_without_partner == 0
+    for attribute in range(3):
+        partners = plan.partners(attribute)
+        assert (labels[partners, attribute] == labels[centres, attribute]).all()
+        for centre in (0, 31):
+            agreeing = np.flatnonzero(labels[:, attribute] == labels[centre, attribute])
+            counts = np.bincount(partners[centres == centre], minlength=60)
+            assert counts.sum() == counts[agreeing].sum()
+            if len(agreeing) > 1:
+                assert stats.chisquare(counts[agreeing]).pvalue > 1e-4

@@ -1,5 +1,6 @@
 """The GAE: its form, part normalisation, the normaliser of latents."""
 
+import pytest
 import torch
 
 from diffusegae.config.model import GaeConfig, ModelConfig
@@ -104,3 +105,15 @@ def test_full_power_whitens_and_partial_power_is_between() -> None:
         spreads.append(float(spread.max() / spread.min()))
     assert abs(spreads[1] - 1) < 1e-2
     assert spreads[0] > 1.1
+
+
+@pytest.mark.parametrize("has_skip", [True, False])
+def test_the_last_block_passes_its_input_on_only_if_it_has_a_skip(has_skip: bool) -> None:
+    gae = GaeConfig(widths=(32, 48, 48, 48), last_skip=has_skip)
+    model = GroupAutoEncoder(ModelConfig(z_sem_width=24, z_dis_width=10, gae=gae), (6, 4)).eval()
+    last = model.decoder[-1]
+    assert isinstance(last, MlpBlock)
+    torch.nn.init.zeros_(last.linear.weight)
+    z_dis = torch.randn(5, 10)
+    before = model.decoder[:-1](z_dis)
+    torch.testing.assert_close(model.decode(z_dis), before if has_skip else torch.zeros_like(before))

@@ -35,7 +35,7 @@ def test_the_default_covers_losses_rate_batch_sizes_blocks_and_the_partition() -
     assert keys == NAMED_IN_THE_ISSUE | {f"data.attributes.{name}.width" for name in ("identity", "background", "pose")}
 
 
-@pytest.mark.parametrize("preset", ["smoke", "quick", "vehicles64", "paper"])
+@pytest.mark.parametrize("preset", ["smoke", "mini", "quick", "vehicles64", "paper"])
 def test_the_default_fits_every_preset_and_holds_its_own_point(preset: str) -> None:
     config = load_config(preset, [], PRESETS)
     dimensions = dimensions_of(config)
