@@ -1,7 +1,7 @@
 """The auto-encoder of pixels that GZS-Net and AE+DS share: convolutional encoder, code of parts, mirrored decoder.
 
-GZS-Net's `Generator_fc` (facts §5) at any image size. Its instance norms keep no running statistics: with them the
-published networks break in eval mode. So a picture's code and a code's picture depend on nothing else in the batch.
+GZS-Net's `Generator_fc` (facts §5) at any image size. A picture's code and a code's picture depend on nothing else in
+the batch.
 """
 
 from collections.abc import Sequence
@@ -10,28 +10,12 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from diffusegae.baselines.instance_norm import InstanceNormResidual, normalised
 from diffusegae.config.baselines import PixelAutoEncoderConfig
 
 
 class PixelAutoEncoderError(ValueError):
     """An image size that the strided convolutions cannot halve as often as there are of them."""
-
-
-class InstanceNormResidual(nn.Module):
-    """Two 3x3 convolutions with instance norms and a ReLU between, plus the input."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.branch = nn.Sequential(
-            *_normalised(nn.Conv2d(channels, channels, 3, padding=1, bias=False)),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.InstanceNorm2d(channels, affine=True),
-        )
-
-    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
-        """Return the block's output."""
-        result: Tensor = x + self.branch(x)
-        return result
 
 
 class PixelAutoEncoder(nn.Module):
@@ -43,8 +27,8 @@ class PixelAutoEncoder(nn.Module):
         top, side = widths[-1], lowest_side(widths, image_size)
         features, steps = top * side**2, list(pairwise(widths))
         self.encoder = nn.Sequential(
-            _normalised(nn.Conv2d(3, widths[0], 7, padding=3, bias=False)),
-            *(_normalised(nn.Conv2d(a, b, 4, stride=2, padding=1, bias=False)) for a, b in steps),
+            normalised(nn.Conv2d(3, widths[0], 7, padding=3, bias=False)),
+            *(normalised(nn.Conv2d(a, b, 4, stride=2, padding=1, bias=False)) for a, b in steps),
             *(InstanceNormResidual(top) for _ in range(config.num_residuals)),
             nn.Flatten(),
             nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, code_width)),
@@ -53,7 +37,7 @@ class PixelAutoEncoder(nn.Module):
             nn.Sequential(nn.Linear(code_width, hidden), nn.ReLU(), nn.Linear(hidden, features)),
             nn.Unflatten(1, (top, side, side)),
             *(InstanceNormResidual(top) for _ in range(config.num_residuals)),
-            *(_normalised(nn.ConvTranspose2d(b, a, 4, stride=2, padding=1, bias=False)) for a, b in reversed(steps)),
+            *(normalised(nn.ConvTranspose2d(b, a, 4, stride=2, padding=1, bias=False)) for a, b in reversed(steps)),
             nn.Conv2d(widths[0], 3, 7, padding=3, bias=False),
             nn.Tanh(),
         )
@@ -87,8 +71,3 @@ def lowest_side(widths: Sequence[int], image_size: int) -> int:
             " baselines.ae_ds.widths fewer entries, or change model.image_size"
         )
     return image_size // factor
-
-
-def _normalised(conv: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
-    """Return a convolution, which needs no bias before the norm, with instance norm and ReLU after it."""
-    return nn.Sequential(conv, nn.InstanceNorm2d(conv.out_channels, affine=True), nn.ReLU())

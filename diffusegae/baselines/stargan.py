@@ -22,34 +22,13 @@ from torch.nn import functional as F
 
 from diffusegae.baselines.baseline import Baseline, Goal, Samples, held_still
 from diffusegae.baselines.halvings import halved
+from diffusegae.baselines.instance_norm import InstanceNormResidual, normalised
 from diffusegae.baselines.label_maps import one_hots, with_label_maps
 from diffusegae.baselines.picture_code import Parts, PictureMethod
 from diffusegae.config.baselines import StarGanConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.method import Images
 from diffusegae.schema import AttributeSchema
-
-
-def _normalised(convolution: nn.Module, channels: int) -> nn.Sequential:
-    # An InstanceNorm takes away whatever a bias before it adds. Running statistics would depend on the batches seen.
-    return nn.Sequential(convolution, nn.InstanceNorm2d(channels, affine=True), nn.ReLU())
-
-
-class ResidualBlock(nn.Module):
-    """Two normalised 3x3 convolutions, the first one followed by a ReLU, plus the input."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            _normalised(nn.Conv2d(channels, channels, 3, padding=1, bias=False), channels),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.InstanceNorm2d(channels, affine=True),
-        )
-
-    def forward(self, h: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
-        """Return the block's output."""
-        result: Tensor = h + self.layers(h)
-        return result
 
 
 class Generator(nn.Module):
@@ -61,10 +40,10 @@ class Generator(nn.Module):
         steps = list(pairwise(widths))
         first, last = widths[0], widths[-1]
         self.layers = nn.Sequential(
-            _normalised(nn.Conv2d(3 + num_values, first, 7, padding=3, bias=False), first),
-            *(_normalised(nn.Conv2d(a, b, 4, stride=2, padding=1, bias=False), b) for a, b in steps),
-            *(ResidualBlock(last) for _ in range(config.num_residuals)),
-            *(_normalised(nn.ConvTranspose2d(b, a, 4, stride=2, padding=1, bias=False), a) for a, b in reversed(steps)),
+            normalised(nn.Conv2d(3 + num_values, first, 7, padding=3, bias=False)),
+            *(normalised(nn.Conv2d(a, b, 4, stride=2, padding=1, bias=False)) for a, b in steps),
+            *(InstanceNormResidual(last) for _ in range(config.num_residuals)),
+            *(normalised(nn.ConvTranspose2d(b, a, 4, stride=2, padding=1, bias=False)) for a, b in reversed(steps)),
             nn.Conv2d(first, 3, 7, padding=3, bias=False),
             nn.Tanh(),
         )

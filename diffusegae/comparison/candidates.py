@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import comb
+from typing import Literal
 
 from diffusegae.comparison.ablations import Variant, config_of, plan_ablations
 from diffusegae.config.baselines import BaselinesConfig
@@ -81,9 +82,9 @@ def plan_variants(config: PipelineConfig) -> dict[str, list[tuple[Variant, Candi
     return {ablation.question: list(_variants(config, ablation.variants)) for ablation in plan_ablations(config)}
 
 
-def reference(config: PipelineConfig) -> Candidate:
-    """Return what ablations are held against: the config itself after stage 2."""
-    return Candidate("ablation-none", OURS, config, "refine", measures_paths=False)
+def reference(config: PipelineConfig, judged: Literal["refine", "finetune"] = "refine") -> Candidate:
+    """Return ours as the config has it; after stage 2 it is what ablations are held against."""
+    return Candidate("ablation-none", OURS, config, judged, measures_paths=False)
 
 
 def _variants(config: PipelineConfig, variants: tuple[Variant, ...]) -> Iterator[tuple[Variant, Candidate]]:

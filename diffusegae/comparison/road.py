@@ -6,7 +6,7 @@ and one that is finished only writes its report again.
 
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,8 @@ from diffusegae.comparison.measuring import Measured, measure_method
 from diffusegae.comparison.report import REPORT, write_report
 from diffusegae.comparison.results import RESULTS, Finding, gather, write_results
 from diffusegae.comparison.schedule import Work, run_all
-from diffusegae.comparison.subjects import load_subject, prepare_subject
+from diffusegae.comparison.subjects import TITLES, load_subject, prepare_subject
+from diffusegae.config.compare import OURS
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.lookup import ImageLookup
 from diffusegae.editing.latents import local_checkpoint
@@ -101,6 +102,10 @@ class Comparison:
         results = gather(finding for finding, _ in methods)
         first = {finding.name: measured for finding, measured in reversed(methods) if finding.seed == self.config.seed}
         notes = [f"Missing: {name}: {reason}." for name, reason in failures.items()]
+        by_stage = ", ".join(
+            f"{stage} {s:,.0f} s" for stage, s in stage_seconds(reference(self.config, "finetune")).items()
+        )
+        notes.append(f"Training of {TITLES[OURS]} by stage, of the first seed: {by_stage}.")
         pipeline = Pipeline(self.config)
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder)
@@ -202,8 +207,7 @@ def measure_candidate(candidate: Candidate, folder: str) -> None:
     resources = candidate.config.resources
     torch.set_num_threads(max(1, int(resources.cpus_per_worker)))
     device = "cuda" if resources.gpus_per_worker and torch.cuda.is_available() else "cpu"
-    pipeline, finished = Pipeline(candidate.config), candidate.finished()
-    done = finished[candidate.judged]
+    pipeline, done = Pipeline(candidate.config), candidate.finished()[candidate.judged]
     assert done is not None
     judging = _judging(pipeline, storage.join(folder, JUDGES))
     with local_checkpoint(done.checkpoint) as checkpoint:
@@ -215,7 +219,7 @@ def measure_candidate(candidate: Candidate, folder: str) -> None:
         name=candidate.method,
         seed=candidate.config.seed,
         metrics=measured.metrics,
-        seconds=_seconds_of([each.checkpoint for each in finished.values() if each is not None]),
+        seconds=sum(stage_seconds(candidate).values()),
         images=candidate.num_images(),
         parameters=subject.parameters,
         fingerprint=candidate.fingerprint(done.fingerprint),
@@ -245,12 +249,14 @@ def _cost(finding: Finding) -> str:
     return f"{finding.seconds:,.0f} s"
 
 
-def _seconds_of(checkpoints: Sequence[str]) -> float:
-    total = 0.0
-    for address in checkpoints:
-        with local_checkpoint(address) as folder:
-            total += read_meta(folder).seconds
-    return total
+def stage_seconds(candidate: Candidate) -> dict[str, float]:
+    """Return what each finished stage of a candidate took to train, without what deaths took away."""
+    seconds: dict[str, float] = {}
+    for stage, done in candidate.finished().items():
+        if done is not None:
+            with local_checkpoint(done.checkpoint) as folder:
+                seconds[stage] = read_meta(folder).seconds
+    return seconds
 
 
 def _log_here() -> None:
