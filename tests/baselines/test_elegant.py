@@ -17,6 +17,7 @@ from diffusegae.baselines.elegant import (
     replace_channels,
 )
 from diffusegae.baselines.halvings import ImageSizeError
+from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.method import Method
 from diffusegae.editing.operations import replace_parts
 from diffusegae.schema import SchemaError
@@ -74,7 +75,8 @@ def test_networks_have_the_shapes() -> None:
 
 def test_published_sizes_have_the_published_form() -> None:
     with torch.device("meta"):
-        model = Elegant(smoke_config("model.image_size=256"), SCHEMA)
+        config = PipelineConfig.model_validate({"name": "published", "model": {"image_size": 256}})
+        model = Elegant(config, SCHEMA)
     assert model.channels == (slice(0, 170), slice(170, 341), slice(341, 512))
     convolutions = [m for m in model.decoder.modules() if isinstance(m, torch.nn.ConvTranspose2d)]
     assert [c.in_channels for c in convolutions] == [1024, 512, 256, 128, 64]

@@ -11,6 +11,7 @@ from diffusegae.baselines.baseline import Samples
 from diffusegae.baselines.halvings import ImageSizeError
 from diffusegae.baselines.label_maps import one_hots, with_label_maps
 from diffusegae.baselines.stargan import StarGan, StarGanMethod, class_loss, gradient_penalty
+from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.method import Method
 from diffusegae.editing.operations import replace_parts
 from diffusegae.schema import AttributeSchema, SchemaError
@@ -56,10 +57,10 @@ def test_networks_have_the_shapes() -> None:
 
 def test_published_sizes_have_the_published_form() -> None:
     with torch.device("meta"):
-        model = StarGan(smoke_config("model.image_size=128"), SCHEMA)
+        model = StarGan(PipelineConfig(name="published"), SCHEMA)
     residual, critic = model.generator.layers[3], model.critic
     assert model.generator.layers[0][0].in_channels == 3 + 12
-    assert residual.layers[1].out_channels == 256
+    assert residual.branch[3].out_channels == 256
     assert critic.patches.in_channels == 2048
     assert critic.classes.kernel_size == (2, 2)
 

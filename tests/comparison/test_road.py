@@ -27,7 +27,8 @@ ABLE = {  # what a method must have been measured by
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Comparison:
     """Return a comparison of all methods that was run once."""
-    config = smoke_config(f"storage={tmp_path_factory.mktemp('compare')}", "resources.cpus_per_worker=1")
+    storage_folder = tmp_path_factory.mktemp("compare")
+    config = smoke_config(f"storage={storage_folder}", "compare.concurrent=2")
     comparison = Comparison(config)
     assert "report.html" in comparison.run()
     return comparison
