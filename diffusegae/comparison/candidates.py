@@ -12,7 +12,7 @@ from diffusegae.config.compare import OURS, MethodName
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import StageConfig
 from diffusegae.pipeline import STAGE_BEFORE, Layout
-from diffusegae.training.launch import StageDone, read_done
+from diffusegae.training.launch import StageDone, read_done, stage_fingerprint
 from diffusegae.training.stages import StageName, shared_of
 
 MEASURES = 1  # raised when what is measured changes, so that it is measured again
@@ -38,9 +38,12 @@ class Candidate:
         return (before, self.judged) if before else (self.judged,)
 
     def finished(self) -> dict[StageName, StageDone | None]:
-        """Return what is known of its stages."""
-        layout = Layout.of(self.config)
-        return {stage: read_done(layout.stages(stage), stage) for stage in self.stages}
+        """Return what is known of its stages; None of one that is not finished, or was by another config."""
+        layout, found, before = Layout.of(self.config), dict[StageName, StageDone | None](), ""
+        for stage in self.stages:
+            done, before = read_done(layout.stages(stage), stage), stage_fingerprint(self.config, stage, before)
+            found[stage] = done if done is not None and done.fingerprint == before else None
+        return found
 
     def num_images(self) -> int:
         """Return how many images have passed its networks; stage 2 works on latents and adds none."""

@@ -17,6 +17,7 @@ PATHS_SHOWN = 2  # pairs of images per interpolation; each takes a row of every 
 
 Shown = Mapping[str, Measured]  # title of a method → what was measured of it
 Examples = Mapping[str, UInt8[np.ndarray, "rows ..."]]  # title of a method → its pictures of one kind
+Paths = Mapping[str, UInt8[np.ndarray, "fewer frames size size 3"]]  # of the first of the given rows
 
 
 def draw_grids(shown: Shown, names: Sequence[str]) -> list[Picture]:
@@ -96,7 +97,7 @@ def _draw_reconstructions(original: UInt8[np.ndarray, "rows ..."], inferred: Exa
     )
 
 
-def _lay_paths(given: Examples, paths: Examples, what: str) -> bytes:
+def _lay_paths(given: Examples, paths: Paths, what: str) -> bytes:
     """Lay paths out pair by pair, the methods of a pair below each other."""
     sheets = []
     for row in range(min(PATHS_SHOWN, *(len(pixels) for pixels in paths.values()))):

@@ -1,7 +1,10 @@
 """Which trainings a comparison consists of, what they share, and what each has seen."""
 
+from pathlib import Path
+
 import pytest
 
+from diffusegae import storage
 from diffusegae.comparison.ablations import config_of, plan_ablations
 from diffusegae.comparison.candidates import (
     Candidate,
@@ -12,7 +15,7 @@ from diffusegae.comparison.candidates import (
 )
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.pipeline import Layout
-from diffusegae.training.launch import stage_fingerprint
+from diffusegae.training.launch import StageDone, stage_fingerprint
 from tests.tiny import smoke_config
 
 
@@ -117,3 +120,18 @@ def test_end_to_end_sees_as_many_images_as_the_road_in_three_stages() -> None:
     ((_, candidate),) = plan_variants(config)["End to end from the start"]
     whole = Candidate("", "diffusegae", config, "finetune").num_images()
     assert candidate.num_images() == pytest.approx(whole, abs=4 + config.pretrain.batch_size)
+
+
+def test_a_stage_that_another_config_finished_is_not_finished(tmp_path: Path) -> None:
+    config = smoke_config(f"storage={tmp_path}")
+    candidate = Candidate("", "pdae", config, "pdae")
+    ddim = stage_fingerprint(config, "ddim", "")
+    for stage, fingerprint in (("ddim", ddim), ("pdae", stage_fingerprint(config, "pdae", ddim))):
+        done = StageDone(stage=stage, fingerprint=fingerprint, checkpoint="there", seconds=1.0)  # type: ignore[arg-type]
+        path = f"{Layout.of(config).stages(stage)}/{stage}/done.json"  # type: ignore[arg-type]
+        storage.write_bytes(path, done.model_dump_json().encode())
+    assert None not in candidate.finished().values()
+    changed = smoke_config(f"storage={tmp_path}", "baselines.ddim.learning_rate=1")
+    assert set(Candidate("", "pdae", changed, "pdae").finished().values()) == {None}  # what came before changed, too
+    other = smoke_config(f"storage={tmp_path}", "baselines.pdae.learning_rate=1")
+    assert [done is None for done in Candidate("", "pdae", other, "pdae").finished().values()] == [False, True]
