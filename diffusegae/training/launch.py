@@ -21,6 +21,7 @@ from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConf
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from diffusegae import storage
+from diffusegae.baselines.table import BASELINES
 from diffusegae.checkpoint import furthest_checkpoint, samples_of
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.forecast import Forecast
@@ -57,10 +58,13 @@ def stage_fingerprint(config: PipelineConfig, stage: StageName, before: str) -> 
     """Return a hash of all that decides a stage's result: data, networks, seed, its own settings, what came before.
 
     Stage 1 trains encoder and UNet on single images: neither the GAE's settings nor the partition of z_dis decide it.
+    Baselines have no GAE.
     """
     data, model = config.data.model_dump(mode="json"), config.model.model_dump(mode="json")
+    if stage in (*BASELINES, "pretrain"):
+        del model["gae"]
     if stage == "pretrain":
-        del model["gae"], model["z_dis_width"]
+        del model["z_dis_width"]
         for attribute in data["attributes"].values():
             del attribute["width"]
     settings = {
