@@ -9,6 +9,8 @@ import ray
 
 logger = logging.getLogger(__name__)
 
+MAX_DEATHS = 3  # of a work's process, after which it is begun again and goes on from what it stored
+
 
 @dataclass(frozen=True)
 class Work:
@@ -50,7 +52,7 @@ def run_all(works: Sequence[Work], concurrent: int) -> dict[str, str]:
 
 
 def _start(work: Work) -> Any:
-    remote = ray.remote(num_cpus=work.num_cpus, num_gpus=work.num_gpus, max_retries=0)(work.function)
+    remote = ray.remote(num_cpus=work.num_cpus, num_gpus=work.num_gpus, max_retries=MAX_DEATHS)(work.function)
     return remote.options(name=work.name).remote(*work.arguments)
 
 

@@ -1,5 +1,7 @@
 """The schedule on a real Ray: order, width, and that one failure stops only what hangs on it."""
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -55,3 +57,16 @@ def test_a_failure_takes_along_only_what_needs_it(tmp_path: Path) -> None:
     assert failures["long after"] == "it needs after, which failed"
     assert "other" not in failures
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def die_once(folder: str) -> None:
+    path = Path(folder, "died")
+    if not path.exists():
+        path.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    Path(folder, "done").touch()
+
+
+def test_a_work_whose_process_dies_is_begun_again(tmp_path: Path) -> None:
+    assert run_all([Work("mortal", die_once, (str(tmp_path),))], concurrent=1) == {}
+    assert (tmp_path / "done").exists()
