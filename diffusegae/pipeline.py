@@ -77,7 +77,7 @@ class Layout:
         """Return the layout of a config's storage and names."""
         root = storage.resolve(config.storage)
         base = config.base or config.name
-        images = storage.join(root, config.images or base, "images")
+        images = storage.join(root, config.image_set, "images")
         return cls(storage.join(root, config.name), storage.join(root, base), images)
 
     @property

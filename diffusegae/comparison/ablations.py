@@ -95,7 +95,7 @@ def config_of(variant: Variant, config: PipelineConfig) -> PipelineConfig:
             node = node[parent]
         node[last] = value
     base = config.base or config.name
-    content |= {"name": f"{config.name}-{variant.key}", "images": config.images or base}
+    content |= {"name": f"{config.name}-{variant.key}", "images": config.image_set}
     content["base"] = base if variant.shares == "stage 1" else ""
     return validate_config(content, f"ablation {variant.key}")
 

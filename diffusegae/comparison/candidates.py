@@ -57,18 +57,15 @@ class Candidate:
         return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:16]
 
     def _images_of(self, stage: StageName) -> int:
-        settings = self.config.settings_of(stage)
-        shared = shared_of(settings)
-        return settings.num_samples * (1 if shared is None else _members(len(self.config.data.attributes), shared))
+        return self.config.settings_of(stage).num_samples * _members(self.config, stage)
 
 
 def config_of_seed(config: PipelineConfig, number: int) -> PipelineConfig:
     """Return the config of the seed of a number; the first is the config itself, the others share its images."""
     if number == 0:
         return config
-    images = config.images or config.base or config.name
-    changes = {"name": f"{config.name}-seed{number}", "base": "", "images": images, "seed": config.seed + number}
-    return config.model_copy(update=changes)
+    own = {"name": f"{config.name}-seed{number}", "base": "", "seed": config.seed + number}
+    return config.model_copy(update={**own, "images": config.image_set})
 
 
 def plan_candidates(config: PipelineConfig, num_seeds: int) -> list[Candidate]:
@@ -100,8 +97,10 @@ def _judged(method: MethodName) -> StageName:
     return "finetune" if method == OURS else method
 
 
-def _members(num_attributes: int, shared: int) -> int:
-    return 1 + comb(num_attributes, shared)
+def _members(config: PipelineConfig, stage: str) -> int:
+    """Return how many images a sample of a stage consists of."""
+    shared = shared_of(config.settings_of(stage))
+    return 1 if shared is None else 1 + comb(len(config.data.attributes), shared)
 
 
 def _budgeted(config: PipelineConfig, method: MethodName) -> PipelineConfig:
@@ -113,7 +112,7 @@ def _budgeted(config: PipelineConfig, method: MethodName) -> PipelineConfig:
     changes = {
         "name": f"{config.name}-equal-images",
         "base": "",
-        "images": config.images or config.base or config.name,
+        "images": config.image_set,
         "baselines": config.baselines.model_copy(update=trained),
     }
     return config.model_copy(update=changes)
@@ -121,7 +120,5 @@ def _budgeted(config: PipelineConfig, method: MethodName) -> PipelineConfig:
 
 def _on_images(config: PipelineConfig, baseline: str, images: int) -> StageConfig:
     settings = config.settings_of(baseline)
-    shared = shared_of(settings)
-    members = 1 if shared is None else _members(len(config.data.attributes), shared)
-    steps = max(1, images // (members * settings.batch_size))
+    steps = max(1, images // (_members(config, baseline) * settings.batch_size))
     return settings.model_copy(update={"num_samples": steps * settings.batch_size})

@@ -123,24 +123,29 @@ class Comparison:
     def _ablation_rows(self) -> dict[str, list[tuple[str, Mapping[str, float], str]]]:
         """Return what was measured of each ablation, the config itself first."""
         rows: dict[str, list[tuple[str, Mapping[str, float], str]]] = {}
-        whole = self.read(reference(self.config)) if self.with_ablations else None
+        whole = self.find(reference(self.config)) if self.with_ablations else None
         if whole is None:
             return rows
         for question, pairs in plan_variants(self.config).items():
-            found = [(variant.name, self.read(candidate)) for variant, candidate in pairs]
-            measured = [(name, each[0].metrics, _cost(each[0])) for name, each in found if each is not None]
+            found = [(variant.name, self.find(candidate)) for variant, candidate in pairs]
+            measured = [(name, each.metrics, _cost(each)) for name, each in found if each is not None]
             if measured:
-                rows[question] = [("the config, stage 2", whole[0].metrics, _cost(whole[0])), *measured]
+                rows[question] = [("the config, stage 2", whole.metrics, _cost(whole)), *measured]
         return rows
 
-    def read(self, candidate: Candidate) -> tuple[Finding, Measured] | None:
-        """Return what was measured of a candidate, None if it was not or if it changed since."""
+    def find(self, candidate: Candidate) -> Finding | None:
+        """Return the figures of a candidate, None if it was not measured or if it changed since."""
         path = self._path(candidate, FINDING)
         if not storage.exists(path):
             return None
         finding = Finding.model_validate_json(storage.read_bytes(path))
         done = candidate.finished()[candidate.judged]
-        if done is None or finding.fingerprint != candidate.fingerprint(done.fingerprint):
+        return finding if done is not None and finding.fingerprint == candidate.fingerprint(done.fingerprint) else None
+
+    def read(self, candidate: Candidate) -> tuple[Finding, Measured] | None:
+        """Return the figures of a candidate with its pictures and codes, None where `find` has none."""
+        finding = self.find(candidate)
+        if finding is None:
             return None
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder, EXAMPLES)
@@ -152,7 +157,7 @@ class Comparison:
 
     def _works(self, candidate: Candidate) -> list[Work]:
         """Return the training and measuring of a candidate that are still to be done."""
-        if self.read(candidate) is not None:
+        if self.find(candidate) is not None:
             logger.info("compare: %s is measured already", candidate.key)
             return []
         resources = self.config.resources

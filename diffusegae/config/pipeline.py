@@ -62,10 +62,25 @@ class PipelineConfig(Config):
     resources: ResourcesConfig = ResourcesConfig()
     tune: TuneConfig = TuneConfig()
 
+    @property
+    def image_set(self) -> str:
+        """The name of the pipeline whose images this one takes: its own, its base's, or that which `images` names."""
+        return self.images or self.base or self.name
+
     def settings_of(self, stage: str) -> StageConfig:
         """Return how a stage or a baseline trains, by its name."""
         settings: StageConfig = getattr(self.baselines if stage in BaselinesConfig.model_fields else self, stage)
         return settings
+
+    def share_problem(self, stage: str) -> str:
+        """Say that a stage's batch is too small for the lanes or workers, of which each needs a part; "" if not."""
+        batch, lanes, workers = self.settings_of(stage).batch_size, self.data.lanes, self.resources.max_workers
+        if batch >= max(lanes, workers):
+            return ""
+        return (
+            f"batch_size is {batch}, less than data.lanes {lanes} or resources.num_workers {workers}, each of which"
+            " needs a sample of every batch; change one of them"
+        )
 
     @model_validator(mode="after")
     def _check_widths(self) -> "PipelineConfig":
@@ -82,12 +97,8 @@ class PipelineConfig(Config):
     @model_validator(mode="after")
     def _check_shares(self) -> "PipelineConfig":
         for name in ("pretrain", "refine", "finetune"):
-            batch = self.settings_of(name).batch_size
-            if batch < max(self.data.lanes, self.resources.max_workers):
-                raise ValueError(
-                    f"{name}.batch_size is {batch}, less than data.lanes {self.data.lanes} or resources.num_workers"
-                    f" {self.resources.max_workers}, each of which needs a sample of every batch; change one of them"
-                )
+            if problem := self.share_problem(name):
+                raise ValueError(f"{name}.{problem}")
         return self
 
     @model_validator(mode="after")

@@ -85,7 +85,8 @@ def launch_stage(job: TrainingJob, root: str, before: str = "") -> StageDone:
         LaunchError: the folder belongs to another config, the batch is smaller than the number of lanes or workers,
             or the workers failed more often than they may.
     """
-    _check_share(job)
+    if problem := job.config.share_problem(job.stage):  # of baselines the config can't know which are trained
+        raise LaunchError(f"{job.stage}: {problem}")
     folder = storage.join(storage.resolve(root), job.stage)
     fingerprint = stage_fingerprint(job.config, job.stage, before)
     done = read_done(root, job.stage)
@@ -119,16 +120,6 @@ def read_done(root: str, stage: StageName) -> StageDone | None:
     """Return what is known of a finished stage, None if it is not finished."""
     path = storage.join(storage.resolve(root), stage, "done.json")
     return StageDone.model_validate_json(storage.read_bytes(path)) if storage.exists(path) else None
-
-
-def _check_share(job: TrainingJob) -> None:
-    """Refuse what the config cannot check for baselines, of which a run may train none."""
-    batch, lanes, workers = job.settings.batch_size, job.config.data.lanes, job.config.resources.max_workers
-    if batch < max(lanes, workers):
-        raise LaunchError(
-            f"{job.stage}: batch_size is {batch}, less than data.lanes {lanes} or resources.num_workers {workers}, each"
-            " of which needs a sample of every batch; change one of them"
-        )
 
 
 def _claim(folder: str, fingerprint: str) -> None:
