@@ -62,6 +62,10 @@ class Baseline(nn.Module, ABC):
     def method(self, device: torch.device | str = "cpu") -> Method:
         """Return the method that edits with these weights as they are; moves them to the device, into eval mode."""
 
+    def take_before(self, weights: Mapping[str, Tensor]) -> None:
+        """Load the weights of the stage before (`STAGE_BEFORE`), for a baseline that begins with another's."""
+        raise TypeError(f"{type(self).__name__} begins with nothing; name no stage before it")
+
     @property
     def frozen(self) -> Sequence[nn.Module]:
         """Parts that no goal trains."""

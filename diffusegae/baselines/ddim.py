@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from diffusegae.baselines.baseline import Baseline, Goal, Samples
 from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.diffusion import samplers
 from diffusegae.diffusion.process import Denoise, from_prediction, noise_for_seeds
-from diffusegae.diffusion.samplers import SAMPLERS
 from diffusegae.diffusion.schedule import schedule_of
 from diffusegae.editing.method import Codes, Images, UnsupportedError
 from diffusegae.editing.operations import slerp
@@ -107,16 +107,13 @@ class DdimMethod:
     @torch.inference_mode()
     def encode(self, images: Images) -> Codes:
         """Return the inferred x_T (Eq. 7), flattened; as wide as a picture."""
-        sampler, sampling = SAMPLERS[self.sampling.sampler], self.sampling
-        x_T = sampler.invert(self.denoise, images.to(self.device), self.schedule, sampling.steps, clip=sampling.clip)
-        return x_T.flatten(1)
+        return samplers.invert(self.denoise, images.to(self.device), self.schedule, self.sampling).flatten(1)
 
     @torch.inference_mode()
     def decode(self, codes: Codes, seeds: Sequence[int]) -> Images:
         """Return images of codes, which leave nothing open for the seeds."""
-        sampler, sampling = SAMPLERS[self.sampling.sampler], self.sampling
         x_T = codes.to(self.device).unflatten(1, self._shape)
-        return sampler.sample(self.denoise, x_T, self.schedule, sampling.steps, clip=sampling.clip).clamp(-1, 1)
+        return samplers.sample(self.denoise, x_T, self.schedule, self.sampling)
 
     def reconstruct(self, images: Images, seeds: Sequence[int] | None = None) -> Images:
         """Return the images as they come back from inferred x_T.

@@ -14,8 +14,8 @@ from torch import Tensor
 from diffusegae.baselines.directions import Directions
 from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.diffusion import samplers
 from diffusegae.diffusion.process import Denoise, noise_for_seeds
-from diffusegae.diffusion.samplers import SAMPLERS
 from diffusegae.diffusion.schedule import schedule_of
 from diffusegae.editing.method import Codes, Images, UnsupportedError
 from diffusegae.editing.operations import slerp
@@ -74,16 +74,13 @@ class LatentDiffusionMethod:
     @torch.inference_mode()
     def infer_noise(self, images: Images, codes: Codes) -> Noise:
         """Return the x_T from which the codes generate these very images (Eq. 7)."""
-        sampler, sampling = SAMPLERS[self.sampling.sampler], self.sampling
         denoise = self.denoiser(codes.to(self.device))
-        return sampler.invert(denoise, images.to(self.device), self.schedule, sampling.steps, clip=sampling.clip)
+        return samplers.invert(denoise, images.to(self.device), self.schedule, self.sampling)
 
     @torch.inference_mode()
     def generate(self, codes: Codes, x_T: Noise) -> Images:
         """Return images of codes from given noise."""
-        sampler, sampling = SAMPLERS[self.sampling.sampler], self.sampling
-        denoise = self.denoiser(codes.to(self.device))
-        return sampler.sample(denoise, x_T, self.schedule, sampling.steps, clip=sampling.clip).clamp(-1, 1)
+        return samplers.sample(self.denoiser(codes.to(self.device)), x_T, self.schedule, self.sampling)
 
     def noise(self, seeds: Sequence[int]) -> Noise:
         """Return x_T ~ N(0, I), one per seed."""

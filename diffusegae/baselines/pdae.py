@@ -115,8 +115,8 @@ class Pdae(Baseline):
         self.estimator = GradientEstimator(model, self.dpm.unet.skip_widths)
         self.schedule = schedule_of(config.diffusion)
 
-    def take_dpm(self, weights: Mapping[str, Tensor]) -> None:
-        """Load the weights of a trained `Ddim` of the same config."""
+    def take_before(self, weights: Mapping[str, Tensor]) -> None:
+        """Load the weights of a trained `Ddim` of the same config into the DPM."""
         self.dpm.load_state_dict(weights)
 
     @property

@@ -16,6 +16,7 @@ from diffusegae.training.launch import StageDone, read_done, stage_fingerprint
 from diffusegae.training.stages import StageName, shared_of
 
 MEASURES = 1  # raised when what is measured changes, so that it is measured again
+EQUAL_IMAGES = "-equal-images"  # marks what was trained by the budget of images
 STAGES_OF_OURS: tuple[StageName, ...] = ("pretrain", "refine", "finetune")
 
 
@@ -69,11 +70,12 @@ def config_of_seed(config: PipelineConfig, number: int) -> PipelineConfig:
 
 
 def plan_candidates(config: PipelineConfig, num_seeds: int) -> list[Candidate]:
-    """Return every method with every seed, seed by seed."""
+    """Return every method with every seed, seed by seed; each budget has keys of its own, so both can be kept."""
     return [
-        Candidate(f"{method}-{number}", method, _budgeted(config_of_seed(config, number), method), _judged(method))
+        Candidate(f"{method}-{number}{mark}", method, budgeted, _judged(method))
         for number in range(num_seeds)
         for method in config.compare.methods
+        for budgeted, mark in [_budgeted(config_of_seed(config, number), method)]
     ]
 
 
@@ -103,19 +105,19 @@ def _members(config: PipelineConfig, stage: str) -> int:
     return 1 if shared is None else 1 + comb(len(config.data.attributes), shared)
 
 
-def _budgeted(config: PipelineConfig, method: MethodName) -> PipelineConfig:
-    """Return the config in which every baseline trains on as many images as ours, if that is the budget."""
+def _budgeted(config: PipelineConfig, method: MethodName) -> tuple[PipelineConfig, str]:
+    """Return the config in which every baseline trains on as many images as ours, if that is the budget; its mark."""
     if method == OURS or config.compare.budget == "time":
-        return config
+        return config, ""
     images = Candidate("", OURS, config, "finetune").num_images()
     trained = {name: _on_images(config, name, images) for name in BaselinesConfig.model_fields}
     changes = {
-        "name": f"{config.name}-equal-images",
+        "name": f"{config.name}{EQUAL_IMAGES}",
         "base": "",
         "images": config.image_set,
         "baselines": config.baselines.model_copy(update=trained),
     }
-    return config.model_copy(update=changes)
+    return config.model_copy(update=changes), EQUAL_IMAGES
 
 
 def _on_images(config: PipelineConfig, baseline: str, images: int) -> StageConfig:

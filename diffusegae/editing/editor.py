@@ -13,8 +13,8 @@ from torch import Tensor
 
 from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.diffusion import samplers
 from diffusegae.diffusion.process import from_prediction, noise_for_seeds
-from diffusegae.diffusion.samplers import SAMPLERS
 from diffusegae.diffusion.schedule import schedule_of
 from diffusegae.editing import recipes
 from diffusegae.editing.method import Codes, Images
@@ -63,17 +63,14 @@ class Editor:
     @torch.inference_mode()
     def infer_noise(self, images: Images, codes: Codes) -> Noise:
         """Return the x_T from which the codes generate these very images (Eq. 7)."""
-        sampler, sampling = SAMPLERS[self.sampling.sampler], self.sampling
         denoise = self._denoiser(self.model.entangle(codes))
-        return sampler.invert(denoise, images.to(self.device), self.schedule, sampling.steps, clip=sampling.clip)
+        return samplers.invert(denoise, images.to(self.device), self.schedule, self.sampling)
 
     @torch.inference_mode()
     def generate(self, codes: Codes, x_T: Noise, on_step: OnImages | None = None) -> Images:
         """Return images of codes from given noise; `on_step` sees each step's estimate of x_0."""
-        sampler, sampling = SAMPLERS[self.sampling.sampler], self.sampling
         denoise = self._denoiser(self.model.entangle(codes))
-        x_0 = sampler.sample(denoise, x_T, self.schedule, sampling.steps, clip=sampling.clip, on_step=on_step)
-        return x_0.clamp(-1, 1)
+        return samplers.sample(denoise, x_T, self.schedule, self.sampling, on_step)
 
     def decode(self, codes: Codes, seeds: Sequence[int]) -> Images:
         """Return images of codes from the noise of each image's seed."""

@@ -6,7 +6,6 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from diffusegae.baselines.baseline import Baseline, Goal, Samples
-from diffusegae.baselines.pdae import Pdae
 from diffusegae.baselines.table import BASELINES
 from diffusegae.config.baselines import BaselineName
 from diffusegae.editing.method import Method, UnsupportedError
@@ -30,10 +29,10 @@ class GoalObjective(ObjectiveModule):
 
 
 def build_baseline(name: BaselineName, inputs: StageInputs) -> Stage[Baseline]:
-    """Return the stage that trains a baseline; the weights before, if it has any, are those of its frozen DPM."""
+    """Return the stage that trains a baseline; what it begins with, if anything, it takes."""
     model = BASELINES[name](inputs.config, inputs.schema)
-    if isinstance(model, Pdae) and inputs.weights is not None:
-        model.take_dpm(inputs.weights)
+    if inputs.weights is not None:
+        model.take_before(inputs.weights)
     return Stage(
         name=name,
         config=inputs.config.settings_of(name),

@@ -10,8 +10,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.diffusion import samplers
 from diffusegae.diffusion.process import PredictionKind, from_prediction, noise_for_seeds
-from diffusegae.diffusion.samplers import SAMPLERS
 from diffusegae.diffusion.schedule import Schedule, schedule_of
 from diffusegae.images import label_grid, make_grid, to_pixels
 from diffusegae.losses.simple import denoising_loss, draw_noise, eps_error
@@ -58,7 +58,7 @@ def decode_latents(
     schedule, size = schedule_of(config.diffusion), config.model.image_size
     denoise = from_prediction(model.predictor(z_sem), schedule, config.diffusion.prediction)
     x_T = noise_for_seeds(range(len(z_sem)), (3, size, size), z_sem.device)
-    return SAMPLERS[config.sampling.sampler].sample(denoise, x_T, schedule, steps, clip=config.sampling.clip)
+    return samplers.sample(denoise, x_T, schedule, config.sampling.model_copy(update={"steps": steps}))
 
 
 def paint_reconstructions(

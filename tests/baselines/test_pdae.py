@@ -32,7 +32,7 @@ def make(*overrides: str) -> Pdae:
     config = smoke_config(WIDTHS, *overrides)
     torch.manual_seed(1)
     baseline = Pdae(config, SCHEMA)
-    baseline.take_dpm(tiny_baseline(Ddim, config, SCHEMA).state_dict())
+    baseline.take_before(tiny_baseline(Ddim, config, SCHEMA).state_dict())
     return baseline
 
 

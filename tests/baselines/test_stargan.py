@@ -15,7 +15,7 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.method import Method
 from diffusegae.editing.operations import replace_parts
 from diffusegae.schema import AttributeSchema, SchemaError
-from tests.baselines.alternation import alternate, gradients, names_below, waves
+from tests.baselines.alternation import alternate, gradients, waves
 from tests.tiny import random_images, smoke_config, tiny_schema
 
 SCHEMA = tiny_schema(8, 8, 8)
@@ -133,36 +133,15 @@ def test_targets_are_labels_of_others_of_the_batch_drawn_by_the_generator() -> N
     assert not torch.equal(asked[2], asked[0])
 
 
-def test_each_goal_leaves_gradients_in_its_own_network_alone() -> None:
-    model, samples = make(), waves(4)
-    critic, generator = model.goals()
-    assert generator.every == 2
-    assert gradients(model, critic, samples).keys() == names_below(model, ["critic"])
-    assert gradients(model, generator, samples).keys() == names_below(model, ["generator"])
-    assert all(parameter.requires_grad for parameter in model.parameters())
+def test_the_generator_learns_once_per_so_many_steps_of_the_critic() -> None:
+    assert [(goal.name, goal.every) for goal in make("critics_per_generator=3").goals()] == [
+        ("critic", 1), ("generator", 3)
+    ]  # fmt: skip
 
 
 def test_the_critic_reaches_the_generator_through_the_fakes() -> None:
     model = make("lambda_cycle=0", "lambda_class=0")
     assert any(g.any() for g in gradients(model, model.goals()[1], waves(4)).values())
-
-
-def test_losses_stay_float32_under_autocast() -> None:
-    model, samples = make(), waves(4)
-    for goal in model.goals():
-        exact, _ = goal.loss(samples, seeded())
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss, _ = goal.loss(samples, seeded())
-        loss.backward()
-        assert loss.dtype == torch.float32
-        torch.testing.assert_close(loss, exact, atol=0.05, rtol=0.05)
-
-
-def test_all_parameters_move() -> None:
-    model = make()
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    alternate(model, waves(4), steps=3, rate=1e-3)
-    assert not [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
 
 
 def test_critic_learns_values_and_generator_learns_the_way_back() -> None:

@@ -41,6 +41,14 @@ def test_pdae_comes_after_the_dpm_that_it_takes_and_ours_has_three_stages() -> N
     assert stages["gzsnet"] == ("gzsnet",)
 
 
+def test_the_budgets_keep_their_findings_apart_and_share_ours() -> None:
+    timed, counted = (
+        {c.method: c.key for c in plan_candidates(smoke_config(f"compare.budget={budget}"), 1)}
+        for budget in ("time", "images")
+    )
+    assert {method for method in timed if timed[method] == counted[method]} == {"diffusegae"}
+
+
 def test_images_are_counted_where_pixels_pass_networks() -> None:
     config = smoke_config(
         "pretrain.num_samples=100", "refine.num_samples=900", "finetune.num_samples=16",

@@ -18,7 +18,7 @@ from diffusegae.images import decode_batch
 
 pytestmark = pytest.mark.ray
 
-SIZE, OTHERS, STORE_BYTES = 128, 17, 200 * 2**20
+SIZE, STORE_BYTES, BLOCK_BYTES, BLOCKS_PER_WINDOW = 128, 200 * 2**20, 10 * 2**20, 6
 DATA = DataConfig.model_validate(
     {
         "attributes": {"identity": {"column": "category", "width": 2}, "background": {"width": 2}},
@@ -39,25 +39,27 @@ def test_a_set_larger_than_the_store_is_read_whole_while_others_fill_the_store(
     uri = str(tmp_path / "images")
     ingest(DATA, SIZE, uri)
     manifest = read_manifest(uri)
-    assert manifest.num_train * SIZE * SIZE * 3 > 0.9 * STORE_BYTES  # beside what the others hold: too much
-    others = [np.full(10 * 2**20, number, np.uint8) for number in range(OTHERS)]
-    held = [ray.put(block) for block in others]
+    assert manifest.num_train * SIZE * SIZE * 3 > 0.9 * STORE_BYTES
     before = spilled_mebibytes()
 
     (windows,) = open_lanes(uri, Reading((PIXELS, KEY), ("category",), image_size=SIZE), window_rows=800, seed=0)
     seen: dict[str, bytes] = {}
+    held: list[ray.ObjectRef[np.ndarray]] = []  # what others keep in the store: more with each window, at last too much
     for window in windows.windows(epoch=0, first=0):
         columns = window.take(np.arange(window.num_rows))
         for key, pixels in zip(columns[KEY].tolist(), columns[PIXELS], strict=True):
             assert key not in seen
             seen[key] = pixels[:: SIZE * 7].tobytes()  # a sample of it
+        held += [ray.put(np.full(BLOCK_BYTES, len(held) + block, np.uint8)) for block in range(BLOCKS_PER_WINDOW)]
 
-    assert spilled_mebibytes() > before
+    too_much = len(held) * BLOCK_BYTES - STORE_BYTES
+    assert too_much > 0
+    assert (spilled_mebibytes() - before) * 2**20 >= too_much
     assert len(seen) == manifest.num_train
     group = list_image_row_groups(uri)[3]
     table = read_row_group(group.path, group.index, ["image", KEY], held_out=False)
     decoded = decode_batch(table["image"].to_pylist(), SIZE)
     for key, pixels in zip(table[KEY].to_pylist(), decoded, strict=True):
         assert seen[key] == pixels.reshape(-1)[:: SIZE * 7].tobytes()
-    for block, reference in zip(others, held, strict=True):
-        assert np.array_equal(ray.get(reference), block)
+    for number, reference in enumerate(held):
+        assert (ray.get(reference) == number).all()

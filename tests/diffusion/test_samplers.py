@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffusegae.config.model import SamplingConfig
+from diffusegae.diffusion import samplers
 from diffusegae.diffusion.process import from_prediction, noise_for_seeds
 from diffusegae.diffusion.samplers import SAMPLERS, Sampler, SamplerName
 from diffusegae.diffusion.schedule import Schedule
@@ -15,6 +17,20 @@ from tests.diffusion.conftest import Gaussian, Undertrained
 
 def test_every_name_has_a_sampler() -> None:
     assert set(SAMPLERS) == set(get_args(SamplerName))
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS))
+@pytest.mark.parametrize("clip", [True, False])
+def test_a_config_names_the_sampler_its_steps_and_whether_it_clips(
+    name: SamplerName, clip: bool, schedule: Schedule, undertrained: Undertrained, images: Tensor
+) -> None:
+    config, sampler = SamplingConfig(sampler=name, steps=20, clip=clip), SAMPLERS[name]
+    x_T = samplers.invert(undertrained.eps, images, schedule, config)
+    assert torch.equal(x_T, sampler.invert(undertrained.eps, images, schedule, 20, clip=clip))
+    noise, seen = 2 * noise_for_seeds([0], (3, 4, 4)), list[int]()
+    image = samplers.sample(undertrained.eps, noise, schedule, config, lambda index, _: seen.append(index))
+    assert torch.equal(image, sampler.sample(undertrained.eps, noise, schedule, 20, clip=clip).clamp(-1, 1))
+    assert len(seen) == 20
 
 
 @pytest.mark.parametrize("name", list(SAMPLERS))
