@@ -33,6 +33,7 @@ def plan_ablations(config: PipelineConfig) -> list[Ablation]:
     """Return the ablations of a config; every variant differs from it in one thing."""
     gae, refine = config.model.gae, config.refine
     pairs = len(config.data.attributes) > 2
+    other = "eps" if config.diffusion.prediction == "v" else "v"
     return [
         Ablation(
             "Part normalisation",
@@ -71,6 +72,10 @@ def plan_ablations(config: PipelineConfig) -> list[Ablation]:
                     "images",
                 ),
             ),
+        ),
+        Ablation(
+            "What the UNet predicts",
+            (Variant("prediction", other, {"diffusion.prediction": other}, "images"),),
         ),
         Ablation("Width of z_dis", tuple(_widths(config, factor) for factor in (0.5, 2.0))),
         Ablation(

@@ -56,14 +56,16 @@ class JointObjective(ObjectiveModule):
         z_hat = self.model.normaliser.denormalise(self.model.gae.decode(self._condition(z, generator)))
         weight = self.config.lambda_canvas
         denoising, reported = denoising_loss(self.model.unet, noisy, z_hat, self.schedule, self.kind, weight)
-        if self.config.gamma == 0:
+        config, gae = self.config, self.model.gae
+        if config.gamma == 0:
             return denoising, reported
-        donors = draw_donors(groups, self.layout, self.config.donors, generator)
-        gae = self.model.gae
-        target = z.detach() if self.config.detach_target else None
-        terms = disentanglement_loss(gae.encode, gae.decode, z, self.layout, donors, generator, target)
-        dis = terms.total(self.config.lambda_ss, self.config.lambda_ur, self.config.lambda_agree)
-        return denoising + self.config.gamma * dis, {**reported, "dis": dis.detach()}
+        donors = draw_donors(groups, self.layout, config.donors, generator)
+        target = z.detach() if config.detach_target else None
+        terms = disentanglement_loss(
+            gae.encode, gae.decode, z, self.layout, donors, generator, target, with_bend=config.lambda_bend > 0
+        )
+        dis = terms.total(config.lambda_ss, config.lambda_ur, config.lambda_agree, config.lambda_bend)
+        return denoising + config.gamma * dis, {**reported, "dis": dis.detach()}
 
     def _condition(
         self, z: Float[Tensor, "groups members z_sem"], generator: torch.Generator

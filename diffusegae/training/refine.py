@@ -30,9 +30,12 @@ class DisentangleObjective(ObjectiveModule):
         """Return L_dis of a batch of latents [groups, members, z_sem]."""
         z = self.normaliser.normalise(batch.flatten(0, 1)).unflatten(0, batch.shape[:2])
         donors = draw_donors(len(batch), self.layout, self.config.donors, generator)
-        terms = disentanglement_loss(self.gae.encode, self.gae.decode, z, self.layout, donors, generator)
-        loss = terms.total(self.config.lambda_ss, self.config.lambda_ur, self.config.lambda_agree)
-        return loss, {"dis": loss.detach(), **{name: term.detach() for name, term in vars(terms).items()}}
+        gae, config = self.gae, self.config
+        terms = disentanglement_loss(
+            gae.encode, gae.decode, z, self.layout, donors, generator, with_bend=config.lambda_bend > 0
+        )
+        loss = terms.total(config.lambda_ss, config.lambda_ur, config.lambda_agree, config.lambda_bend)
+        return loss, {"dis": loss.detach(), **terms.named()}
 
 
 def monitor_codes(

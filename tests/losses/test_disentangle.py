@@ -7,6 +7,7 @@ from diffusegae.losses.disentangle import (
     GroupLayout,
     disentanglement_loss,
     draw_donors,
+    path_bend,
     reassemble_centre,
     shared_part_distance,
     swap_with_centre,
@@ -95,6 +96,30 @@ def test_agreement_is_the_distance_of_shared_parts_over_that_of_unshared_ones() 
     codes[:, 1:, PARTS[2]] = torch.tensor([1.0, 3.0, 2.0])[:, None]  # the third shares it no more than the others
     assert float(shared_part_distance(codes, ONE)) == pytest.approx(0.0 + 0.25 + 1.0)
     torch.testing.assert_close(shared_part_distance(codes * 0.01, ONE), shared_part_distance(codes, ONE))
+
+
+def test_ways_through_an_affine_decoder_are_straight_and_through_a_square_bent_by_what_can_be_worked_out() -> None:
+    codes = torch.randn(6, 3, generator=generator())
+    matrix = torch.randn(3, 5, generator=generator())
+    affine = path_bend(lambda z: z @ matrix + 1, codes, codes @ matrix + 1, 100, generator())
+    torch.testing.assert_close(affine, torch.zeros(()), atol=1e-6, rtol=0)
+    # A square lies a (1 - a) below its chord from 0 to 1, 1/6 in the mean; half of the ways between two rows have none.
+    line = torch.tensor([[0.0], [1.0]])
+    bend = path_bend(torch.square, line, line.square(), 40_000, generator())
+    assert float(bend) == pytest.approx(1 / 12, rel=0.03)
+
+
+def test_bend_is_computed_on_demand_alone_and_moves_only_what_it_weighs() -> None:
+    codes = ideal_groups(ONE)
+    arguments = (torch.tanh, torch.square, codes, ONE, draw_donors(5, ONE, "batch", generator()))
+    without = disentanglement_loss(*arguments, generator())
+    with_bend = disentanglement_loss(*arguments, generator(), with_bend=True)
+    assert without.bend is None
+    assert "bend" not in without.named()
+    assert with_bend.bend is not None
+    assert with_bend.bend > 0
+    assert with_bend.named().keys() == {"reconstruction", "swap", "reassembly", "agreement", "bend"}
+    torch.testing.assert_close(with_bend.total(1, 1, 1, 3) - without.total(1, 1, 1, 3), 3 * with_bend.bend)
 
 
 def test_gradient_stops_at_a_detached_target() -> None:
