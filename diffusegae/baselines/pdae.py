@@ -9,6 +9,10 @@ log p(z | x_t) would. In training the mean is shifted by its variance times G,
 and in sampling eps is shifted as DDIM is guided by a classifier, eps_theta - sqrt(1 - alpha_bar_t) G. That the two
 coefficients differ is as published: c_t is that of the discrete posterior. Their ratio is within 5% of 1 from t = 50
 on, falls to 1/2 towards the first timesteps, and is 0 at t = 0, where nothing trains G and sampling uses 0.01 of it.
+
+Not published is the canvas, which the estimator has where our UNet has one: a picture drawn from z alone, trained to be
+x_0. Were x_0 that picture, G would be (eps_theta - eps) / sqrt(1 - alpha_bar_t) with the eps between it and x_t; the
+two sides of that difference enter G by weights of t that are learned, and the rest of the estimator adds what is left.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +31,7 @@ from diffusegae.diffusion.process import Denoise, per_image, predict_eps
 from diffusegae.diffusion.schedule import Schedule, schedule_of
 from diffusegae.losses.simple import draw_noise
 from diffusegae.models.layers import SelfAttention, group_norm, timestep_embedding, zero_init
-from diffusegae.models.unet import build_middle, build_up, climb, embedding_mlp, levels_of
+from diffusegae.models.unet import Canvas, Condition, build_middle, build_up, climb, embedding_mlp, levels_of
 from diffusegae.schema import AttributeSchema
 
 LOWEST_SIDE, ATTENTION_SIDE, ATTENTION_HEADS = 4, 16, 4
@@ -46,6 +50,21 @@ def loss_weight(t: Int64[Tensor, " batch"], schedule: Schedule) -> Float64[Tenso
     alpha_bar = schedule.at(t)
     ratio = alpha_bar / (1 - alpha_bar)
     return ratio**GAMMA / (1 + ratio)
+
+
+def canvas_sides(
+    x_t: Float[Tensor, "batch 3 height width"],
+    eps: Float[Tensor, "batch 3 height width"],
+    t: Int64[Tensor, " batch"],
+    schedule: Schedule,
+) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 1 1 1"]]:
+    """Return a and b of the G = a + b x_0 by which sampling's eps becomes the one between x_0 and x_t.
+
+    eps_theta - sqrt(1 - alpha_bar) G = (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar) is solved for G.
+    """
+    alpha_bar = schedule.at(t)
+    noise = per_image((1 - alpha_bar).sqrt(), eps)
+    return (eps - x_t / noise) / noise, per_image(alpha_bar.sqrt() / (1 - alpha_bar), eps)
 
 
 class ConvEncoder(nn.Module):
@@ -84,23 +103,35 @@ class GradientEstimator(nn.Module):
         self.up = build_up(unet, channels, sides, skip_widths)
         self.norm = group_norm(channels[0])
         self.head = zero_init(nn.Conv2d(channels[0], 3 * config.pixel_unshuffle**2, 3, padding=1))
-        self.shuffle = nn.PixelShuffle(config.pixel_unshuffle)
+        factor = config.pixel_unshuffle
+        self.unshuffle, self.shuffle = nn.PixelUnshuffle(factor), nn.PixelShuffle(factor)
+        pixels = (3 * factor**2, sides[0], sides[0])
+        self.canvas = Canvas(unet.embedding_width, pixels) if unet.canvas else None
 
-    def embed(self, z_sem: Float[Tensor, "batch z_sem"]) -> Float[Tensor, "batch embedding"]:
-        """Return the style that AdaGN reads, before any x_t is known."""
-        return F.silu(self.style(self.z_gain * z_sem))
+    def condition(self, z_sem: Float[Tensor, "batch z_sem"]) -> Condition:
+        """Return what the estimator makes of z_sem before it has seen any x_t."""
+        style = F.silu(self.style(self.z_gain * z_sem))
+        return Condition(style, None if self.canvas is None else self.canvas(style))
 
     def forward(
         self,
         h: Float[Tensor, "batch lowest low_h low_w"],
         skips: list[Tensor],
         t: Num[Tensor, " batch"],
-        style: Float[Tensor, "batch embedding"],
+        condition: Condition,
+        sides: tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 1 1 1"]],
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Return G from what the way down has found in x_t; uses up the list of skips."""
+        """Return G from what the way down has found in x_t; uses up the list of skips.
+
+        `sides` are those of the G that leads to the canvas: what x_t and eps_theta say, and the canvas' factor.
+        """
         time = F.silu(self.time(timestep_embedding(t, self.base_width)))
-        h = climb(self.middle, self.up, h, skips, time, style)
-        result: Tensor = self.shuffle(self.head(F.silu(self.norm(h))))
+        h = climb(self.middle, self.up, h, skips, time, condition.style)
+        gradient: Tensor = self.head(F.silu(self.norm(h)))
+        if self.canvas is not None and condition.canvas is not None:
+            given, factor = sides
+            gradient = gradient + self.canvas.blend(self.unshuffle(given), factor * condition.canvas, time)
+        result: Tensor = self.shuffle(gradient)
         return result
 
 
@@ -135,35 +166,39 @@ class Pdae(Baseline):
         return [Goal("shift", self.loss, {"encoder": self.encoder, "estimator": self.estimator})]
 
     def loss(self, samples: Samples, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        """Return E[w_t || eps - (eps_theta + c_t G) ||^2], the mean over images and pixels."""
+        """Return E[w_t || eps - (eps_theta + c_t G) ||^2], the mean over images and pixels, and the canvas' part."""
         noisy = draw_noise(samples.images.flatten(0, 1), self.schedule, generator)
-        eps, gradient = self.estimate(noisy.x_t, noisy.t, self.estimator.embed(self.encoder(noisy.x_0)))
+        condition = self.estimator.condition(self.encoder(noisy.x_0))
+        eps, gradient = self.estimate(noisy.x_t, noisy.t, condition)
         shifted = eps + per_image(shift_coefficient(noisy.t, self.schedule), eps) * gradient
         errors = per_image(loss_weight(noisy.t, self.schedule), eps) * (noisy.eps - shifted).square()
-        loss = errors.mean()
-        return loss, {"shift": loss.detach()}
+        loss, weight = errors.mean(), self.config.baselines.pdae.lambda_canvas
+        if condition.canvas is None or weight == 0:
+            return loss, {"shift": loss.detach()}
+        canvas = F.mse_loss(condition.canvas.float(), self.estimator.unshuffle(noisy.x_0))
+        return loss + weight * canvas, {"shift": loss.detach(), "canvas": canvas.detach()}
 
     def estimate(
         self,
         x_t: Float[Tensor, "batch 3 height width"],
         t: Int64[Tensor, " batch"],
-        style: Float[Tensor, "batch embedding"],
+        condition: Condition,
     ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 3 height width"]]:
         """Return the DPM's eps and the estimator's G; the way down is gone once, without gradients."""
         unet = self.dpm.unet
         with torch.no_grad():
-            time, condition = unet.time_embedding(t), self.dpm.condition(len(x_t))
-            h, skips = unet.go_down(x_t, time, condition)
-            prediction = unet.go_up(h, list(skips), x_t, time, condition)
+            time, nothing = unet.time_embedding(t), self.dpm.condition(len(x_t))
+            h, skips = unet.go_down(x_t, time, nothing)
+            prediction = unet.go_up(h, list(skips), x_t, time, nothing)
             eps = predict_eps(prediction.float(), x_t, t, self.schedule, self.dpm.kind)
-        return eps, self.estimator(h, skips, t, style)
+        return eps, self.estimator(h, skips, t, condition, canvas_sides(x_t, eps, t, self.schedule))
 
     def denoiser(self, z_sem: Float[Tensor, "batch z_sem"]) -> Denoise:
         """Return the predictor of eps at a fixed z_sem: eps_theta - sqrt(1 - alpha_bar_t) G."""
-        style = self.estimator.embed(z_sem)
+        condition = self.estimator.condition(z_sem)
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            eps, gradient = self.estimate(x_t, t, style)
+            eps, gradient = self.estimate(x_t, t, condition)
             return eps - per_image((1 - self.schedule.at(t)).sqrt(), eps) * gradient
 
         return denoise

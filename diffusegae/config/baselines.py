@@ -27,6 +27,7 @@ class PdaeConfig(StageConfig):
     encoder_widths: tuple[int, ...] = Field(
         (64, 128, 256, 256, 256), description="Channels after each strided convolution of the encoder."
     )
+    lambda_canvas: float = Field(0.0, ge=0, description="Weight of the canvas' distance from the image; not PDAE's.")
 
 
 class PixelAutoEncoderConfig(StageConfig):

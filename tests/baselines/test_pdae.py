@@ -8,11 +8,12 @@ from torch import Tensor
 
 from diffusegae.baselines.baseline import Samples
 from diffusegae.baselines.ddim import Ddim
-from diffusegae.baselines.pdae import ConvEncoder, Pdae, loss_weight, shift_coefficient
+from diffusegae.baselines.pdae import ConvEncoder, Pdae, canvas_sides, loss_weight, shift_coefficient
 from diffusegae.diffusion.process import noise_for_seeds
 from diffusegae.diffusion.schedule import Schedule, linear_schedule
 from diffusegae.editing.method import Method
 from diffusegae.models.layers import SelfAttention
+from diffusegae.models.unet import Condition
 from tests.baselines.short_training import (
     generator,
     grey_samples,
@@ -63,7 +64,7 @@ def test_the_best_g_is_the_error_of_the_dpm_over_the_coefficient(monkeypatch: py
     seen: list[Tensor] = []
 
     def at_relative_distance(relative: float) -> float:
-        def estimate(x_t: Tensor, t: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
+        def estimate(x_t: Tensor, t: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
             seen.append(t)
             eps = x_t / (1 - schedule.at(t)).sqrt()[:, None, None, None]
             best = -wrong_by / shift_coefficient(t, schedule)[:, None, None, None]
@@ -110,6 +111,39 @@ def test_the_loss_of_a_zero_estimator_is_the_weighted_error_of_the_dpm() -> None
     torch.testing.assert_close(loss, (loss_weight(t, baseline.schedule) * errors).mean().float())
 
 
+def test_the_sides_of_the_canvas_are_those_of_the_g_that_leads_to_it() -> None:
+    schedule, t = linear_schedule(), torch.tensor([0, 30, 999])
+    x_t, eps, x_0 = (torch.randn(3, 3, 8, 8, generator=generator(seed)).double() for seed in range(3))
+    given, factor = canvas_sides(x_t, eps, t, schedule)
+    alpha_bar = schedule.at(t)[:, None, None, None]
+    shifted = eps - (1 - alpha_bar).sqrt() * (given + factor * x_0)
+    torch.testing.assert_close(shifted, (x_t - alpha_bar.sqrt() * x_0) / (1 - alpha_bar).sqrt())
+
+
+def test_an_estimator_that_trusts_its_canvas_samples_it() -> None:
+    baseline, codes = make("model.unet.canvas=true"), torch.randn(2, 32)
+    assert baseline.dpm.unet.canvas is None
+    canvas = baseline.estimator.canvas
+    assert canvas is not None
+    torch.nn.init.ones_(canvas.weights.bias)
+    picture = baseline.estimator.shuffle(baseline.estimator.condition(codes).canvas).clamp(-1, 1)
+    torch.testing.assert_close(baseline.method().decode(codes, [3, 4]), picture, atol=1e-3, rtol=0)
+
+
+def test_the_canvas_learns_the_picture_by_its_own_weight() -> None:
+    baseline, samples = make("model.unet.canvas=true", "baselines.pdae.lambda_canvas=3"), single_samples(4)
+    loss, terms = baseline.loss(samples, generator())
+    assert list(terms) == ["shift", "canvas"]
+    torch.testing.assert_close(loss.detach(), terms["shift"] + 3 * terms["canvas"])
+    images = samples.images[:, 0]
+    canvas = baseline.estimator.condition(baseline.encoder(images)).canvas
+    assert canvas is not None
+    torch.testing.assert_close(terms["canvas"], (baseline.estimator.shuffle(canvas) - images).square().mean().detach())
+    (goal,) = baseline.goals()
+    assert untouched(goal, train_shortly(goal, samples, steps=5)) == []
+    assert float(baseline.loss(samples, generator())[1]["canvas"]) < float(terms["canvas"])
+
+
 def test_all_but_the_dpm_learns_and_the_dpm_stays() -> None:
     baseline = make()
     before = copy.deepcopy(baseline.dpm.state_dict())
@@ -129,8 +163,8 @@ def test_the_dpm_drops_nothing_out_while_the_rest_trains() -> None:
     baseline = make("model.unet.dropout=0.5").train()
     assert baseline.estimator.training
     assert not any(module.training for module in baseline.dpm.modules())
-    x_t, t, style = random_images(2), torch.tensor([5, 500]), torch.zeros(2, 16)
-    first, second = baseline.estimate(x_t, t, style)[0], baseline.estimate(x_t, t, style)[0]
+    x_t, t, condition = random_images(2), torch.tensor([5, 500]), Condition(torch.zeros(2, 16), None)
+    first, second = (baseline.estimate(x_t, t, condition)[0] for _ in range(2))
     assert torch.equal(first, second)
     assert not first.requires_grad
 
