@@ -29,7 +29,7 @@ from diffusegae.config.model import ModelConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion.process import Denoise, per_image, predict_eps
 from diffusegae.diffusion.schedule import Schedule, schedule_of
-from diffusegae.losses.simple import draw_noise
+from diffusegae.losses.simple import add_canvas_loss, draw_noise
 from diffusegae.models.layers import SelfAttention, group_norm, timestep_embedding, zero_init
 from diffusegae.models.unet import Canvas, Condition, build_middle, build_up, climb, embedding_mlp, levels_of
 from diffusegae.schema import AttributeSchema
@@ -172,11 +172,9 @@ class Pdae(Baseline):
         eps, gradient = self.estimate(noisy.x_t, noisy.t, condition)
         shifted = eps + per_image(shift_coefficient(noisy.t, self.schedule), eps) * gradient
         errors = per_image(loss_weight(noisy.t, self.schedule), eps) * (noisy.eps - shifted).square()
-        loss, weight = errors.mean(), self.config.baselines.pdae.lambda_canvas
-        if condition.canvas is None or weight == 0:
-            return loss, {"shift": loss.detach()}
-        canvas = F.mse_loss(condition.canvas.float(), self.estimator.unshuffle(noisy.x_0))
-        return loss + weight * canvas, {"shift": loss.detach(), "canvas": canvas.detach()}
+        shift, weight = errors.mean(), self.config.baselines.pdae.lambda_canvas
+        unshuffle = self.estimator.unshuffle
+        return add_canvas_loss(shift, {"shift": shift.detach()}, condition.canvas, noisy.x_0, unshuffle, weight)
 
     def estimate(
         self,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffusegae.diffusion.process import PredictionKind, add_noise, predict_eps, training_target
@@ -57,7 +57,21 @@ def denoising_loss(
     """Return L_simple (Eq. 1) under a condition, plus `lambda_canvas` times the canvas' distance; and the terms."""
     condition = unet.condition(z_sem)
     simple = simple_loss(unet.denoise(noisy.x_t, noisy.t, condition), noisy, schedule, kind)
-    if condition.canvas is None or lambda_canvas == 0:
-        return simple, {"simple": simple.detach()}
-    canvas = F.mse_loss(condition.canvas.float(), unet.unshuffle(noisy.x_0))
-    return simple + lambda_canvas * canvas, {"simple": simple.detach(), "canvas": canvas.detach()}
+    return add_canvas_loss(
+        simple, {"simple": simple.detach()}, condition.canvas, noisy.x_0, unet.unshuffle, lambda_canvas
+    )
+
+
+def add_canvas_loss(
+    loss: Float[Tensor, ""],
+    terms: dict[str, Tensor],
+    canvas: Float[Tensor, "batch channels low_h low_w"] | None,
+    x_0: Float[Tensor, "batch 3 height width"],
+    unshuffle: nn.PixelUnshuffle,
+    weight: float,
+) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    """Return a loss plus `weight` times the canvas' distance from the image, and the terms; as given without either."""
+    if canvas is None or weight == 0:
+        return loss, terms
+    distance = F.mse_loss(canvas.float(), unshuffle(x_0))
+    return loss + weight * distance, {**terms, "canvas": distance.detach()}
