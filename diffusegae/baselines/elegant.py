@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from diffusegae.baselines.baseline import Baseline, Goal, Samples, held_still
 from diffusegae.baselines.halvings import halved
-from diffusegae.baselines.label_maps import one_hots, with_label_maps
+from diffusegae.baselines.label_maps import LabelledConv2d, one_hots
 from diffusegae.baselines.picture_code import Parts, PictureMethod
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.method import Images
@@ -48,7 +48,11 @@ class UnitChannels(nn.Module):
 
 
 def _strided(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), UnitChannels(), nn.LeakyReLU(0.2))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), *_norm_and_leak())
+
+
+def _norm_and_leak() -> tuple[nn.Module, nn.Module]:
+    return UnitChannels(), nn.LeakyReLU(0.2)
 
 
 def _doubling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
@@ -106,7 +110,8 @@ class Critic(nn.Module):
 
     def __init__(self, widths: Sequence[int], num_values: int, side: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*(_strided(*step) for step in pairwise([3 + num_values, *widths])))
+        self.told = LabelledConv2d(3, num_values, widths[0], 3, stride=2, padding=1, bias=True)
+        self.layers = nn.Sequential(*_norm_and_leak(), *(_strided(*step) for step in pairwise(widths)))
         for _ in widths:
             side = -(-side // 2)
         self.out = nn.Linear(widths[-1] * side**2, 1)
@@ -116,7 +121,7 @@ class Critic(nn.Module):
         self, images: Float[Tensor, "batch 3 height width"], values: Float[Tensor, "batch values"]
     ) -> Float[Tensor, " batch"]:
         """Return the logits of being true."""
-        logits: Tensor = self.out(self.layers(with_label_maps(images, values)).flatten(1))
+        logits: Tensor = self.out(self.layers(self.told(images, values)).flatten(1))
         return logits[:, 0].float()
 
 

@@ -10,7 +10,12 @@ from torch import Tensor, nn
 
 def normalised(conv: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
     """Return a convolution with instance norm and ReLU after it."""
-    return nn.Sequential(conv, nn.InstanceNorm2d(conv.out_channels, affine=True), nn.ReLU())
+    return nn.Sequential(conv, *norm_and_relu(conv.out_channels))
+
+
+def norm_and_relu(channels: int) -> tuple[nn.Module, nn.Module]:
+    """Return an instance norm and a ReLU."""
+    return nn.InstanceNorm2d(channels, affine=True), nn.ReLU()
 
 
 class InstanceNormResidual(nn.Module):

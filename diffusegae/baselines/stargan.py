@@ -22,8 +22,8 @@ from torch.nn import functional as F
 
 from diffusegae.baselines.baseline import Baseline, Goal, Samples, held_still
 from diffusegae.baselines.halvings import halved
-from diffusegae.baselines.instance_norm import InstanceNormResidual, normalised
-from diffusegae.baselines.label_maps import one_hots, with_label_maps
+from diffusegae.baselines.instance_norm import InstanceNormResidual, norm_and_relu, normalised
+from diffusegae.baselines.label_maps import LabelledConv2d, one_hots
 from diffusegae.baselines.picture_code import Parts, PictureMethod
 from diffusegae.config.baselines import StarGanConfig
 from diffusegae.config.pipeline import PipelineConfig
@@ -39,8 +39,9 @@ class Generator(nn.Module):
         widths = [config.generator_width * 2**k for k in range(config.num_downsamples + 1)]
         steps = list(pairwise(widths))
         first, last = widths[0], widths[-1]
+        self.told = LabelledConv2d(3, num_values, first, 7, stride=1, padding=3, bias=False)
         self.layers = nn.Sequential(
-            normalised(nn.Conv2d(3 + num_values, first, 7, padding=3, bias=False)),
+            *norm_and_relu(first),
             *(normalised(nn.Conv2d(a, b, 4, stride=2, padding=1, bias=False)) for a, b in steps),
             *(InstanceNormResidual(last) for _ in range(config.num_residuals)),
             *(normalised(nn.ConvTranspose2d(b, a, 4, stride=2, padding=1, bias=False)) for a, b in reversed(steps)),
@@ -52,7 +53,7 @@ class Generator(nn.Module):
         self, images: Float[Tensor, "batch 3 height width"], values: Float[Tensor, "batch values"]
     ) -> Float[Tensor, "batch 3 height width"]:
         """Return the images as the one-hot values ask."""
-        result: Tensor = self.layers(with_label_maps(images, values)).float()
+        result: Tensor = self.layers(self.told(images, values)).float()
         return result
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from diffusegae.baselines.baseline import Samples
 from diffusegae.baselines.halvings import ImageSizeError
-from diffusegae.baselines.label_maps import one_hots, with_label_maps
+from diffusegae.baselines.label_maps import LabelledConv2d, one_hots
 from diffusegae.baselines.stargan import StarGan, StarGanMethod, class_loss, gradient_penalty
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.method import Method
@@ -36,13 +36,24 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_one_hots_stand_side_by_side_and_maps_are_constant() -> None:
+def test_one_hots_stand_side_by_side() -> None:
     values = one_hots(torch.tensor([[1, 0], [0, 2]]), (2, 3))
     assert values.tolist() == [[0, 1, 1, 0, 0], [1, 0, 0, 0, 1]]
-    images = random_images(2, 4)
-    maps = with_label_maps(images, values)
-    assert torch.equal(maps[:, :3], images)
-    assert torch.equal(maps[:, 3:], values[:, :, None, None].expand(2, 5, 4, 4))
+
+
+@pytest.mark.parametrize(("side", "stride", "padding"), [(7, 1, 3), (3, 2, 1), (4, 2, 1)])
+def test_a_labelled_convolution_is_that_of_images_with_constant_maps_beside(
+    side: int, stride: int, padding: int
+) -> None:
+    torch.manual_seed(0)
+    layer = LabelledConv2d(3, 5, 6, side, stride=stride, padding=padding, bias=True)
+    images, values = random_images(2, 12).requires_grad_(), torch.randn(2, 5, requires_grad=True)
+    maps = torch.cat([images, values[:, :, None, None].expand(-1, -1, 12, 12)], dim=1)
+    assert torch.allclose(layer(images, values), layer.conv(maps), atol=1e-5)
+    inputs = (layer.conv.weight, images, values)
+    ours, whole = (torch.autograd.grad(out.square().sum(), inputs) for out in (layer(images, values), layer.conv(maps)))
+    for mine, other in zip(ours, whole, strict=True):
+        assert torch.allclose(mine, other, atol=1e-3, rtol=1e-4)
 
 
 def test_networks_have_the_shapes() -> None:
@@ -58,8 +69,8 @@ def test_networks_have_the_shapes() -> None:
 def test_published_sizes_have_the_published_form() -> None:
     with torch.device("meta"):
         model = StarGan(PipelineConfig(name="published"), SCHEMA)
-    residual, critic = model.generator.layers[3], model.critic
-    assert model.generator.layers[0][0].in_channels == 3 + 12
+    residual, critic = model.generator.layers[4], model.critic
+    assert model.generator.told.conv.in_channels == 3 + 12
     assert residual.branch[3].out_channels == 256
     assert critic.patches.in_channels == 2048
     assert critic.classes.kernel_size == (2, 2)
