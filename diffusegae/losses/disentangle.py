@@ -18,6 +18,7 @@ from diffusegae.schema import AttributeSchema
 
 Codec = Callable[[Tensor], Tensor]
 Subsets = Sequence[tuple[int, ...]]
+STRIDE = 0.1  # of a way, over which its velocity is taken
 
 
 @dataclass(frozen=True)
@@ -109,15 +110,17 @@ def path_bend(
     count: int,
     generator: torch.Generator,
 ) -> Float[Tensor, ""]:
-    """Return how far codes between two others decode from between what the two decode to (L1); 0 on straight ways.
+    """Return how far the decoder's velocity along a way between two codes is from the chord's, squared; 0 if straight.
 
-    `count` codes between random rows are drawn. A picture interpolated in z_dis (section 4.4) moves as evenly as one
-    interpolated in z_sem where this is small; L_dis knows ends of ways alone.
+    `count` ways between random rows are drawn, and a place on each. Perceptual path length (section 4.4) is a squared
+    velocity, too, and among the ways between two ends the one of constant velocity has the least; L_dis knows ends
+    alone, and leaves it to the decoder to jump from one to the other.
     """
     starts, ends = torch.randint(0, len(codes), (2, count), generator=generator).to(codes.device)
-    places = torch.rand(count, 1, generator=generator).to(codes.device)
-    between = [here[starts] + places * (here[ends] - here[starts]) for here in (codes, decoded)]
-    return F.l1_loss(decode(between[0]), between[1])
+    places = (1 - STRIDE) * torch.rand(count, 1, generator=generator).to(codes.device)
+    here, there = (codes[starts] + at * (codes[ends] - codes[starts]) for at in (places, places + STRIDE))
+    before, after = decode(torch.cat([here, there])).chunk(2)
+    return F.mse_loss((after - before) / STRIDE, decoded[ends] - decoded[starts])
 
 
 @dataclass(frozen=True)
@@ -156,8 +159,8 @@ def disentanglement_loss(
     """Return L_r, L_ss and L_ur of GROUPs of normalised latents; `target` (default z) is what decoding must return.
 
     GZS-Net's are the same of images, which `encode` and `decode` then take and give. L_ss has 2 terms per partner
-    (both sides of the swap) and one for the centre rebuilt from its partners. `with_bend` decodes as many codes
-    between others as there are latents.
+    (both sides of the swap) and one for the centre rebuilt from its partners. `with_bend` follows as many
+    ways between codes as there are latents.
     """
     goal = z if target is None else target
     groups, members = z.shape[:2]
