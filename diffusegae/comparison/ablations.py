@@ -57,6 +57,11 @@ def plan_ablations(config: PipelineConfig) -> list[Ablation]:
                 ),
             ),
         ),
+        *(
+            [Ablation("Straight ways", (Variant("no-bend", "λ_bend = 0", {"refine.lambda_bend": 0.0}),))]
+            if refine.lambda_bend
+            else []
+        ),
         Ablation("Stage 3", (Variant("stage-3", "with stage 3", {}, judged="finetune"),)),
         Ablation(
             "Encoder",

@@ -28,7 +28,6 @@ class Candidate:
     method: MethodName
     config: PipelineConfig
     judged: StageName
-    measures_paths: bool = True
 
     @property
     def stages(self) -> tuple[StageName, ...]:
@@ -54,7 +53,7 @@ class Candidate:
         """Return a hash of all that decides its measures."""
         config = self.config
         compared = config.compare.model_dump(mode="json", exclude={"methods", "concurrent", "budget"})
-        parts = [MEASURES, checkpoint, self.measures_paths, compared, config.sampling, config.evaluate, config.seed]
+        parts = [MEASURES, checkpoint, compared, config.sampling, config.evaluate, config.seed]
         return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:16]
 
     def _images_of(self, stage: StageName) -> int:
@@ -86,13 +85,19 @@ def plan_variants(config: PipelineConfig) -> dict[str, list[tuple[Variant, Candi
 
 def reference(config: PipelineConfig, judged: Literal["refine", "finetune"] = "refine") -> Candidate:
     """Return ours as the config has it; after stage 2 it is what ablations are held against."""
-    return Candidate("ablation-none", OURS, config, judged, measures_paths=False)
+    return Candidate("ablation-none", OURS, _on_shortest_paths(config), judged)
 
 
 def _variants(config: PipelineConfig, variants: tuple[Variant, ...]) -> Iterator[tuple[Variant, Candidate]]:
     for variant in variants:
-        changed = config_of(variant, config) if variant.changes else config
-        yield variant, Candidate(f"ablation-{variant.key}", OURS, changed, variant.judged, measures_paths=False)
+        changed = _on_shortest_paths(config_of(variant, config) if variant.changes else config)
+        yield variant, Candidate(f"ablation-{variant.key}", OURS, changed, variant.judged)
+
+
+def _on_shortest_paths(config: PipelineConfig) -> PipelineConfig:
+    """Return the config with paths of the fewest steps alone, the others being what takes longest to measure."""
+    compare = config.compare.model_copy(update={"path_steps": (min(config.compare.path_steps),)})
+    return config.model_copy(update={"compare": compare})
 
 
 def _judged(method: MethodName) -> StageName:

@@ -67,7 +67,7 @@ def write_report(
         *_draw(_named(pictures, "replacement")),
         *sections.smoothness(content, config.compare.path_steps, measured),
         *([page.heading("Interpolation (Figs 8 and 9)"), *_draw(interpolations)] if interpolations else []),
-        *sections.ablations(ablations or {}),
+        *sections.ablations(ablations or {}, min(config.compare.path_steps)),
         *sections.budgets(content),
         *_method(content, config, notes),
     ]

@@ -218,8 +218,9 @@ def measure_candidate(candidate: Candidate, folder: str) -> None:
     with local_checkpoint(done.checkpoint) as checkpoint:
         subject = load_subject(candidate.method, checkpoint, pipeline.schema, device)
     prepare_subject(subject, judging)
-    path = subject.path if candidate.measures_paths else None
-    measured = measure_method(candidate.key, subject.method, path, judging, measures_codes=subject.measures_codes)
+    measured = measure_method(
+        candidate.key, subject.method, subject.path, judging, measures_codes=subject.measures_codes
+    )
     finding = Finding(
         name=candidate.method,
         seed=candidate.config.seed,

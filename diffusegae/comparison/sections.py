@@ -301,8 +301,8 @@ def budgets(content: Content) -> list[str]:
     return [page.heading("Budgets"), page.block("methods", [page.table(header, rows)])]
 
 
-def ablations(studies: Ablations) -> list[str]:
-    """Return a table for each question, of the key figures; nothing if there are no studies."""
+def ablations(studies: Ablations, shortest: int) -> list[str]:
+    """Return a table for each question, of the key figures and PPL at `shortest` steps; nothing without studies."""
     if not studies:
         return []
     body = [
@@ -313,7 +313,8 @@ def ablations(studies: Ablations) -> list[str]:
         ),
     ]
     for question, variants in studies.items():
-        kept = [column for column in KEY_FIGURES if any(column.metric in metrics for _, metrics, _ in variants)]
+        columns = (*KEY_FIGURES, Column(f"ppl/T{shortest}", f"PPL, T = {shortest}", "length"))
+        kept = [column for column in columns if any(column.metric in metrics for _, metrics, _ in variants)]
         rows = [
             Row(
                 name,

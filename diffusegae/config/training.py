@@ -56,8 +56,12 @@ class RefineConfig(StageConfig):
     ema_decay: float = Field(0.99, ge=0, lt=1, description="Decay of the weights' moving average.")
     lambda_ss: float = Field(1.0, ge=0, description="Weight of the supervised swap.")
     lambda_ur: float = Field(0.5, ge=0, description="Weight of the unsupervised reassembly.")
-    lambda_agree: float = Field(0.0, ge=0, description="Weight of the distance between shared parts; not the paper's.")
-    lambda_bend: float = Field(0.0, ge=0, description="Weight of how bent ways between codes are; not the paper's.")
+    lambda_agree: float = Field(
+        0.0, ge=0, description="Weight, rising from 0, of the distance between shared parts; not the paper's."
+    )
+    lambda_bend: float = Field(
+        0.0, ge=0, description="Weight, rising from 0, of how bent ways between codes are; not the paper's."
+    )
     shared: int = Field(1, gt=0, description="s of GROUP(C, s): how many attributes a partner shares with its centre.")
     partners: Literal["exact", "sharing"] = Field(
         "exact", description="exact: a partner differs in all other attributes (Definition 1); sharing: by chance."

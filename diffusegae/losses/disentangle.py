@@ -134,7 +134,7 @@ class Disentanglement:
     bend: Float[Tensor, ""] | None = None
 
     def total(
-        self, lambda_ss: float, lambda_ur: float, lambda_agree: float = 0.0, lambda_bend: float = 0.0
+        self, lambda_ss: float, lambda_ur: float, lambda_agree: float | Tensor = 0.0, lambda_bend: float | Tensor = 0.0
     ) -> Float[Tensor, ""]:
         """Return L_dis = L_r + lambda_ss L_ss + lambda_ur L_ur (Eq. 11), plus the other terms that have weight."""
         total = self.reconstruction + lambda_ss * self.swap + lambda_ur * self.reassembly
@@ -159,8 +159,8 @@ def disentanglement_loss(
     """Return L_r, L_ss and L_ur of GROUPs of normalised latents; `target` (default z) is what decoding must return.
 
     GZS-Net's are the same of images, which `encode` and `decode` then take and give. L_ss has 2 terms per partner
-    (both sides of the swap) and one for the centre rebuilt from its partners. `with_bend` follows as many
-    ways between codes as there are latents.
+    (both sides of the swap) and one for the centre rebuilt from its partners. `with_bend` follows one
+    way between codes per GROUP.
     """
     goal = z if target is None else target
     groups, members = z.shape[:2]
@@ -178,7 +178,7 @@ def disentanglement_loss(
         swap=_summed_l1(decoded[:, members:-1], supervised),
         reassembly=F.l1_loss(z_u_hat, z_u),
         agreement=shared_part_distance(z_dis, layout),
-        bend=path_bend(decode, codes.flatten(0, 1), flat, groups * members, generator) if with_bend else None,
+        bend=path_bend(decode, codes.flatten(0, 1), flat, groups, generator) if with_bend else None,
     )
 
 

@@ -19,7 +19,10 @@ from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage,
 
 
 class DisentangleObjective(ObjectiveModule):
-    """L_dis of GROUPs of stored latents."""
+    """L_dis of GROUPs of stored latents, and two terms that are not the paper's, whose weights rise from 0.
+
+    Both are met by a GAE that says nothing, and keep one from learning that they weigh upon from the start.
+    """
 
     def __init__(self, model: DiffuseGAE, layout: GroupLayout, config: RefineConfig) -> None:
         super().__init__()
@@ -34,7 +37,8 @@ class DisentangleObjective(ObjectiveModule):
         terms = disentanglement_loss(
             gae.encode, gae.decode, z, self.layout, donors, generator, with_bend=config.lambda_bend > 0
         )
-        loss = terms.total(config.lambda_ss, config.lambda_ur, config.lambda_agree, config.lambda_bend)
+        rising = (weight * self.progress for weight in (config.lambda_agree, config.lambda_bend))
+        loss = terms.total(config.lambda_ss, config.lambda_ur, *rising)
         return loss, {"dis": loss.detach(), **terms.named()}
 
 

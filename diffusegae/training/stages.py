@@ -30,7 +30,14 @@ class ObjectiveModule(nn.Module):
     """A loss as a module, so that DDP and torch.compile can wrap it: (batch, generator) -> (loss, named terms).
 
     Batches are tensors for our stages and labelled `Samples` for baselines; both have a length and can be chunked.
+    `progress` is the share of the stage that lies behind, for weights that rise with it.
     """
+
+    progress: Float[Tensor, ""]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("progress", torch.zeros(()), persistent=False)
 
     def forward(self, batch: Any, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Return the loss to minimise and the terms to report."""

@@ -99,6 +99,7 @@ class TrainingState:
         generator = generator_at(self.seed, NOISE, self.samples_seen, self.rank)
         for objective in self.stage.objectives:
             if self.num_steps % objective.every == 0:
+                objective.module.progress.fill_(self.samples_seen / self.stage.config.num_samples)
                 terms.update(self._minimise(objective, batch, generator))
         self.ema.update(self.stage.model)
         self.samples_seen += self.stage.config.batch_size

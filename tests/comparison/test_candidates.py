@@ -119,8 +119,19 @@ def test_ablations_are_judged_after_stage_2_beside_the_config_itself() -> None:
     found = plan_variants(config)
     assert reference(config).judged == "refine"
     assert [c.judged for _, c in found["Stage 3"]] == ["finetune"]
-    assert [c.config for _, c in found["Stage 3"]] == [config]
-    assert not any(c.measures_paths for pairs in found.values() for _, c in pairs)
+    ((_, whole),) = found["Stage 3"]
+    assert whole.config.model_copy(update={"compare": config.compare}) == config
+
+
+def test_ablations_measure_paths_at_the_fewest_steps_alone() -> None:
+    config = smoke_config("compare.path_steps=[50,20,100]")
+    for candidate in (reference(config), *(c for pairs in plan_variants(config).values() for _, c in pairs)):
+        assert candidate.config.compare.path_steps == (20,)
+
+
+def test_a_term_without_weight_is_not_ablated() -> None:
+    assert "Straight ways" not in plan_variants(smoke_config())
+    assert "Straight ways" in plan_variants(smoke_config("refine.lambda_bend=1"))
 
 
 def test_end_to_end_sees_as_many_images_as_the_road_in_three_stages() -> None:
