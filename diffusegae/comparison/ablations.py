@@ -1,11 +1,12 @@
 """The ablations: what of the recipe is changed, and what each change answers; plain data and the configs it makes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from diffusegae.config.load import validate_config
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.config.training import RefineConfig
 
 Start = Literal["images", "stage 1"]  # what a variant shares with the config that it varies
 
@@ -45,23 +46,7 @@ def plan_ablations(config: PipelineConfig) -> list[Ablation]:
                 ),
             ),
         ),
-        Ablation(
-            "The terms of L_dis",
-            (
-                Variant("no-swap", "λ_ss = 0", {"refine.lambda_ss": 0.0}),
-                Variant("no-cycle", "λ_ur = 0", {"refine.lambda_ur": 0.0}),
-                *(
-                    [Variant("no-agreement", "λ_agree = 0", {"refine.lambda_agree": 0.0})]
-                    if refine.lambda_agree
-                    else []
-                ),
-            ),
-        ),
-        *(
-            [Ablation("Straight ways", (Variant("no-bend", "λ_bend = 0", {"refine.lambda_bend": 0.0}),))]
-            if refine.lambda_bend
-            else []
-        ),
+        Ablation("The terms of L_dis", tuple(_terms(refine))),
         Ablation("Stage 3", (Variant("stage-3", "with stage 3", {}, judged="finetune"),)),
         Ablation(
             "Encoder",
@@ -108,6 +93,13 @@ def config_of(variant: Variant, config: PipelineConfig) -> PipelineConfig:
     content |= {"name": f"{config.name}-{variant.key}", "images": config.image_set}
     content["base"] = base if variant.shares == "stage 1" else ""
     return validate_config(content, f"ablation {variant.key}")
+
+
+def _terms(refine: RefineConfig) -> Iterator[Variant]:
+    """Yield stage 2 without each of its terms that has weight but L_r."""
+    for key, name in (("swap", "ss"), ("cycle", "ur"), ("agreement", "agree"), ("bend", "bend")):
+        if getattr(refine, f"lambda_{name}") > 0:
+            yield Variant(f"no-{key}", f"λ_{name} = 0", {f"refine.lambda_{name}": 0.0})
 
 
 def _switch(what: str, value: bool) -> str:

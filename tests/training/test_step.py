@@ -155,6 +155,18 @@ def test_learning_rate_rises_holds_and_falls() -> None:
     assert learning_rate_at(config, 990) == pytest.approx(0.02)
 
 
+def test_weights_of_what_is_not_the_papers_rise_from_nothing_over_stage_2() -> None:
+    terms_of = {"lambda_ss": "swap", "lambda_ur": "reassembly", "lambda_agree": "agreement", "lambda_bend": "bend"}
+    weights = {"reconstruction": 1.0, "swap": 2.0, "reassembly": 3.0, "agreement": 4.0, "bend": 5.0}
+    state = make_state("refine", *(f"refine.{name}={weights[term]}" for name, term in terms_of.items()))
+    for progress in (0.0, 0.25, 1.0):
+        state.samples_seen = int(progress * state.stage.config.num_samples)
+        terms = state.step(batch_for(state.stage))
+        risen = {"agreement": progress, "bend": progress}
+        total = sum(weight * risen.get(name, 1.0) * float(terms[name]) for name, weight in weights.items())
+        assert float(terms["dis"]) == pytest.approx(total, rel=1e-5)
+
+
 def test_generators_of_different_places_differ_and_of_the_same_agree() -> None:
     def draw(*place: int) -> list[float]:
         return torch.rand(3, generator=generator_at(*place)).tolist()
