@@ -21,7 +21,8 @@ from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage,
 class DisentangleObjective(ObjectiveModule):
     """L_dis of GROUPs of stored latents, and two terms that are not the paper's, whose weights rise from 0.
 
-    Both are met by a GAE that says nothing, and keep one from learning that they weigh upon from the start.
+    At their whole weight from the start they outweigh L_r and L_ss, and keep the GAE from learning what tells images
+    apart: noise makes shared parts disagree, and a decoder that is straight is linear.
     """
 
     def __init__(self, model: DiffuseGAE, layout: GroupLayout, config: RefineConfig) -> None:
