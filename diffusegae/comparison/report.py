@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from diffusegae.comparison import chart, sections, tables
+from diffusegae.comparison.claims import answer, draw_claims, plan_claims
 from diffusegae.comparison.grids import draw_code_grid, draw_grids
 from diffusegae.comparison.measured import Measured
 from diffusegae.comparison.results import Results, Summary, direction_of
@@ -55,6 +56,7 @@ def write_report(
     interpolations = [picture for name, picture in pictures.items() if name.startswith("interpolation")]
     body = [
         *_opening(content, config),
+        *_claims(content, config),
         *sections.probes(content),
         *_draw([codes] if codes else []),
         sections.silhouettes(content),
@@ -109,6 +111,12 @@ def _opening(content: Content, config: PipelineConfig) -> list[str]:
         page.block("tiles", tiles),
         page.paragraph(MARKS, "soft"),
     ]
+
+
+def _claims(content: Content, config: PipelineConfig) -> list[str]:
+    planned = plan_claims(content.names, config.compare.path_steps)
+    answers = [answer(claim, content.results.summary, content.ours) for claim in planned]
+    return draw_claims(answers, content.titles)
 
 
 def _best_other(summary: Summary, ours: str, metric: str) -> str | None:

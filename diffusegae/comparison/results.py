@@ -127,8 +127,8 @@ def direction_of(metric: str) -> Literal["higher", "lower"] | None:
 def best_of(summary: Summary, metric: str) -> Best | None:
     """Return which method is best by a figure; None when fewer than two have it, the best are level, or none can be.
 
-    The spread is that of a difference between one run of the best and one of the next: the root of the sum of their
-    squared standard deviations. Of a single seed it is unknown, so that nothing exceeds it.
+    The spread is that of a difference between one run of the best and one of the next (`spread_of`). Of a single seed
+    it is unknown, so that nothing exceeds it.
     """
     direction = direction_of(metric)
     found = {name: statistics[metric] for name, statistics in summary.items() if metric in statistics}
@@ -138,9 +138,16 @@ def best_of(summary: Summary, metric: str) -> Best | None:
     lead = abs(found[best].mean - found[following].mean)
     if lead == 0:
         return None
-    deviations = [found[name].sd for name in (best, following)]
-    spread = sum(sd**2 for sd in deviations if sd is not None) ** 0.5
-    return Best(best, exceeds_spread=None not in deviations and lead > spread)
+    spread = spread_of(found[best], found[following])
+    return Best(best, exceeds_spread=spread is not None and lead > spread)
+
+
+def spread_of(one: Statistic, other: Statistic) -> float | None:
+    """Return the spread of the difference between a run of one and a run of the other; None if either's is unknown.
+
+    It is the root of the sum of their squared standard deviations.
+    """
+    return None if one.sd is None or other.sd is None else (one.sd**2 + other.sd**2) ** 0.5
 
 
 def _summarise_method(found: list[Finding]) -> dict[str, Statistic]:

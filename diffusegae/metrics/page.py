@@ -7,9 +7,9 @@ from html import escape
 
 STYLE = """
 :root { color-scheme: light dark; --ground: #fbfbf9; --card: #ffffff; --ink: #1d2125; --soft: #666d75;
-  --line: #e2e2dc; --accent: #1a6fb5; --good: #18794e; --heat: 26, 111, 181; }
+  --line: #e2e2dc; --accent: #1a6fb5; --good: #18794e; --bad: #b3261e; --heat: 26, 111, 181; }
 @media (prefers-color-scheme: dark) { :root { --ground: #14171a; --card: #1d2125; --ink: #e8e9ea; --soft: #9aa3ab;
-  --line: #32383e; --accent: #6db3f2; --good: #57c78f; --heat: 74, 144, 217; } }
+  --line: #32383e; --accent: #6db3f2; --good: #57c78f; --bad: #f28b82; --heat: 74, 144, 217; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 2rem 1.1rem 4rem; }
@@ -32,6 +32,7 @@ th { font-weight: 600; }
 th:first-child { text-align: left; font-weight: 500; }
 thead th { color: var(--soft); font-size: .85rem; font-weight: 600; vertical-align: bottom; }
 td.better { color: var(--good); font-weight: 700; }
+td.worse { color: var(--bad); font-weight: 700; }
 td.reference, th.reference { color: var(--soft); border-left: 1px dashed var(--line); }
 tr.guess th, tr.guess td { color: var(--soft); }
 td.own { font-weight: 700; }

@@ -112,12 +112,22 @@ def test_the_report_needs_no_other_file(text: str) -> None:
 
 def test_every_method_stands_in_order_with_the_papers_figures(text: str) -> None:
     rows = parse(text).rows
-    first = [row[0] for row in rows[1:5]]
-    assert first == ["DiffuseGAE (ours)", "Diff-AE", "DDIM", "oracle"]
+    table_1 = next(n for n, row in enumerate(rows) if "parts know their own, mean" in row)
+    assert [row[0] for row in rows[table_1 + 1 : table_1 + 5]] == ["DiffuseGAE (ours)", "Diff-AE", "DDIM", "oracle"]
     cells = {cell for row in rows for cell in row}
     # Table 1, Table 2 with its FID, Fig. 10 are of other steps than the tiny run's.
     assert {"0.168", "0.132", "4.03", "8.07", "0.989", "8.56e-5", "0.539", "0.912"} <= cells
     assert "columns are Identity, Background, Pose of iLab-20M" in text
+
+
+def test_the_papers_claims_come_first_with_their_verdicts(text: str) -> None:
+    rows = parse(text).rows
+    assert rows[0] == ["", "the paper's", "ours", "held against", "verdict"]
+    verdicts = {row[0]: row[3:] for row in rows[1 : next(n for n, row in enumerate(rows) if n and row[0] == "")]}
+    assert verdicts["Inferred x_T: SSIM"] == ["at least 0.989", "fails"]  # the tiny model has learned nothing
+    assert verdicts["Edits are nearest to the truth: LPIPS"] == ["–", "not measured"]  # no rival is there
+    assert verdicts["Random x_T, no worse: SSIM"][0].startswith("Diff-AE 0.")
+    assert {"Interpolates more smoothly: PPL, T = 2", "Interpolates more smoothly: PPL, T = 4"} <= set(verdicts)
 
 
 def test_what_was_not_measured_is_a_dash(text: str, measured: Found) -> None:
