@@ -9,7 +9,7 @@ from diffusegae.comparison import chart, sections, tables
 from diffusegae.comparison.claims import answer, draw_claims, plan_claims
 from diffusegae.comparison.grids import draw_code_grid, draw_grids
 from diffusegae.comparison.measured import Measured
-from diffusegae.comparison.results import Results, Summary, direction_of
+from diffusegae.comparison.results import Results, Summary, rank
 from diffusegae.comparison.sections import RECOMBINE, REPLACE, Ablations, Content
 from diffusegae.comparison.subjects import TITLES
 from diffusegae.comparison.tables import MARKS, show, show_spread, show_statistic
@@ -120,10 +120,8 @@ def _claims(content: Content, config: PipelineConfig) -> list[str]:
 
 
 def _best_other(summary: Summary, ours: str, metric: str) -> str | None:
-    others = {name: s[metric].mean for name, s in summary.items() if name != ours and metric in s}
-    if not others:
-        return None
-    return (min if direction_of(metric) == "lower" else max)(others, key=lambda name: others[name])
+    others = {name: s[metric] for name, s in summary.items() if name != ours and metric in s}
+    return rank(others, metric)[0] if others else None
 
 
 def _shown(summary: Summary, name: str, metric: str) -> str:

@@ -130,16 +130,20 @@ def best_of(summary: Summary, metric: str) -> Best | None:
     The spread is that of a difference between one run of the best and one of the next (`spread_of`). Of a single seed
     it is unknown, so that nothing exceeds it.
     """
-    direction = direction_of(metric)
     found = {name: statistics[metric] for name, statistics in summary.items() if metric in statistics}
-    if direction is None or len(found) < 2:
+    if direction_of(metric) is None or len(found) < 2:
         return None
-    best, following = sorted(found, key=lambda name: found[name].mean, reverse=direction == "higher")[:2]
+    best, following = rank(found, metric)[:2]
     lead = abs(found[best].mean - found[following].mean)
     if lead == 0:
         return None
     spread = spread_of(found[best], found[following])
     return Best(best, exceeds_spread=spread is not None and lead > spread)
+
+
+def rank(found: Mapping[str, Statistic], metric: str) -> list[str]:
+    """Return the methods by their means of a figure, the best first."""
+    return sorted(found, key=lambda name: found[name].mean, reverse=direction_of(metric) != "lower")
 
 
 def spread_of(one: Statistic, other: Statistic) -> float | None:

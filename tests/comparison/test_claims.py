@@ -96,3 +96,10 @@ def test_of_a_single_seed_a_verdict_has_a_mark_and_no_colour() -> None:
     assert "of a single seed no spread is known" in html
     assert 'class="better"' not in html
     assert 'class="worse"' not in html
+
+
+def test_a_rival_of_a_single_seed_is_marked_though_ours_has_several() -> None:
+    summary = {"diffusegae": {"ppl/T20": of(9.0, 0.1)}, "diffae": {"ppl/T20": of(10.0)}}
+    html = "".join(draw_claims([answer(PATH, summary, "diffusegae")], {}))
+    assert parse(html).rows[1][-1] == "holds°"
+    assert 'class="better"' not in html
