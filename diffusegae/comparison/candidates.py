@@ -1,10 +1,8 @@
 """The candidates of a comparison: each trained and measured once, one per method and seed and one per ablation."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import comb
-from typing import Literal
 
 from diffusegae.comparison.ablations import Variant, config_of, plan_ablations
 from diffusegae.config.baselines import BaselinesConfig
@@ -78,20 +76,35 @@ def plan_candidates(config: PipelineConfig, num_seeds: int) -> list[Candidate]:
     ]
 
 
-def plan_variants(config: PipelineConfig) -> dict[str, list[tuple[Variant, Candidate]]]:
-    """Return the candidates of the ablations by their question."""
-    return {ablation.question: list(_variants(config, ablation.variants)) for ablation in plan_ablations(config)}
+def plan_variants(config: PipelineConfig, num_seeds: int) -> dict[str, list[tuple[Variant, list[Candidate]]]]:
+    """Return the candidates of each ablation's variants by its question.
+
+    A variant that changes something is trained with the first seed alone; what needs no training of its own is measured
+    of every seed.
+    """
+    return {
+        ablation.question: [(variant, _seeds_of(variant, config, num_seeds)) for variant in ablation.variants]
+        for ablation in plan_ablations(config)
+    }
 
 
-def reference(config: PipelineConfig, judged: Literal["refine", "finetune"] = "refine") -> Candidate:
-    """Return ours as the config has it; after stage 2 it is what ablations are held against."""
-    return Candidate("ablation-none", OURS, _on_shortest_paths(config), judged)
+def references(config: PipelineConfig, num_seeds: int) -> list[Candidate]:
+    """Return ours as the config has it after stage 2, with every seed: what ablations are held against."""
+    return _of_every_seed("ablation-none", config, "refine", num_seeds)
 
 
-def _variants(config: PipelineConfig, variants: tuple[Variant, ...]) -> Iterator[tuple[Variant, Candidate]]:
-    for variant in variants:
-        changed = _on_shortest_paths(config_of(variant, config) if variant.changes else config)
-        yield variant, Candidate(f"ablation-{variant.key}", OURS, changed, variant.judged)
+def _seeds_of(variant: Variant, config: PipelineConfig, num_seeds: int) -> list[Candidate]:
+    key = f"ablation-{variant.key}"
+    if not variant.changes:
+        return _of_every_seed(key, config, variant.judged, num_seeds)
+    return [Candidate(f"{key}-0", OURS, _on_shortest_paths(config_of(variant, config)), variant.judged)]
+
+
+def _of_every_seed(key: str, config: PipelineConfig, judged: StageName, num_seeds: int) -> list[Candidate]:
+    return [
+        Candidate(f"{key}-{number}", OURS, _on_shortest_paths(config_of_seed(config, number)), judged)
+        for number in range(num_seeds)
+    ]
 
 
 def _on_shortest_paths(config: PipelineConfig) -> PipelineConfig:

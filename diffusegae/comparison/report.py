@@ -10,7 +10,8 @@ from diffusegae.comparison.claims import answer, draw_claims, plan_claims
 from diffusegae.comparison.grids import draw_code_grid, draw_grids
 from diffusegae.comparison.measured import Measured
 from diffusegae.comparison.results import Results, Summary, rank
-from diffusegae.comparison.sections import RECOMBINE, REPLACE, Ablations, Content
+from diffusegae.comparison.sections import RECOMBINE, REPLACE, Content
+from diffusegae.comparison.studies import Ablations, draw_ablations
 from diffusegae.comparison.subjects import TITLES
 from diffusegae.comparison.tables import MARKS, show, show_spread, show_statistic
 from diffusegae.config.compare import METHODS, OURS
@@ -69,7 +70,7 @@ def write_report(
         *_draw(_named(pictures, "replacement")),
         *sections.smoothness(content, config.compare.path_steps, measured),
         *([page.heading("Interpolation (Figs 8 and 9)"), *_draw(interpolations)] if interpolations else []),
-        *sections.ablations(ablations or {}, min(config.compare.path_steps)),
+        *draw_ablations(ablations or {}, min(config.compare.path_steps)),
         *sections.budgets(content),
         *_method(content, config, notes),
     ]

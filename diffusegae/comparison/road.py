@@ -16,15 +16,17 @@ import torch
 from diffusegae import storage
 from diffusegae.checkpoint import read_meta
 from diffusegae.comparison.candidates import (
+    STAGES_OF_OURS,
     Candidate,
     plan_candidates,
     plan_variants,
-    reference,
+    references,
 )
 from diffusegae.comparison.measuring import Measured, measure_method
 from diffusegae.comparison.report import REPORT, write_report
-from diffusegae.comparison.results import RESULTS, Finding, gather, write_results
+from diffusegae.comparison.results import RESULTS, Finding, gather, statistic_of, summarise, write_results
 from diffusegae.comparison.schedule import Work, run_all
+from diffusegae.comparison.studies import Ablations, Study
 from diffusegae.comparison.subjects import TITLES, load_subject, prepare_subject
 from diffusegae.config.compare import OURS
 from diffusegae.config.pipeline import PipelineConfig
@@ -70,9 +72,10 @@ class Comparison:
 
     @cached_property
     def ablated(self) -> list[Candidate]:
-        """The reference of the ablations and their variants."""
-        variants = [candidate for pairs in plan_variants(self.config).values() for _, candidate in pairs]
-        return [reference(self.config), *variants]
+        """What the ablations are held against, and their variants."""
+        studies = plan_variants(self.config, self.num_seeds).values()
+        variants = [candidate for pairs in studies for _, candidates in pairs for candidate in candidates]
+        return [*references(self.config, self.num_seeds), *variants]
 
     def run(self) -> str:
         """Do all that is missing on the running Ray, and write the report of what there is; return a summary.
@@ -103,16 +106,15 @@ class Comparison:
         first = {finding.name: measured for finding, measured in reversed(methods) if finding.seed == self.config.seed}
         notes = [f"Missing: {name}: {reason}." for name, reason in failures.items()]
         by_stage = ", ".join(
-            f"{stage} {s:,.0f} s" for stage, s in stage_seconds(reference(self.config, "finetune")).items()
+            f"{stage} {s:,.0f} s"
+            for stage, s in stage_seconds(Candidate("", OURS, self.config, STAGES_OF_OURS[-1])).items()
         )
         notes.append(f"Training of {TITLES[OURS]} by stage, of the first seed: {by_stage}.")
         pipeline = Pipeline(self.config)
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder)
             write_results(results, output)
-            write_report(
-                results, first, self.config, pipeline.schema, output, notes=notes, ablations=self._ablation_rows()
-            )
+            write_report(results, first, self.config, pipeline.schema, output, notes=notes, ablations=self._ablations())
             for path in output.iterdir():
                 storage.write_bytes(storage.join(self.folder, path.name), path.read_bytes())
             run_id = open_stage_run(pipeline.tracking, self.config, pipeline.run_id, "compare")
@@ -120,18 +122,22 @@ class Comparison:
             finish_run(pipeline.tracking, run_id, "FINISHED")
         return f"report:   {storage.join(self.folder, REPORT)}\nresults:  {storage.join(self.folder, RESULTS)}"
 
-    def _ablation_rows(self) -> dict[str, list[tuple[str, Mapping[str, float], str]]]:
+    def _ablations(self) -> Ablations:
         """Return what was measured of each ablation, the config itself first."""
-        rows: dict[str, list[tuple[str, Mapping[str, float], str]]] = {}
-        whole = self.find(reference(self.config)) if self.with_ablations else None
-        if whole is None:
-            return rows
-        for question, pairs in plan_variants(self.config).items():
-            found = [(variant.name, self.find(candidate)) for variant, candidate in pairs]
-            measured = [(name, each.metrics, _cost(each)) for name, each in found if each is not None]
-            if measured:
-                rows[question] = [("the config, stage 2", whole.metrics, _cost(whole)), *measured]
-        return rows
+        whole = self._study("the config, stage 2", references(self.config, self.num_seeds))
+        if whole is None or not self.with_ablations:
+            return {}
+        studies = {
+            question: [study for variant, each in pairs if (study := self._study(variant.name, each)) is not None]
+            for question, pairs in plan_variants(self.config, self.num_seeds).items()
+        }
+        return {question: [whole, *varied] for question, varied in studies.items() if varied}
+
+    def _study(self, name: str, candidates: list[Candidate]) -> Study | None:
+        """Join what was measured of the seeds of one variant; None if it is nothing yet."""
+        found = [finding for candidate in candidates if (finding := self.find(candidate)) is not None]
+        seconds = statistic_of(finding.seconds for finding in found)
+        return Study(name, summarise(found)[OURS], seconds) if found else None
 
     def find(self, candidate: Candidate) -> Finding | None:
         """Return the figures of a candidate, None if it was not measured or if it changed since."""
@@ -249,10 +255,6 @@ def _judging(pipeline: Pipeline, judges: str) -> Judging:
             if made.name not in names:
                 storage.write_bytes(storage.join(judges, made.name), made.read_bytes())
     return judging
-
-
-def _cost(finding: Finding) -> str:
-    return f"{finding.seconds:,.0f} s"
 
 
 def stage_seconds(candidate: Candidate) -> dict[str, float]:

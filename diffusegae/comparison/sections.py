@@ -1,4 +1,4 @@
-"""The sections of the report that hold figures: the paper's tables and Fig. 10, edits, budgets, ablations."""
+"""The sections of the report that hold figures: the paper's tables and Fig. 10, edits, budgets."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,25 +23,11 @@ from diffusegae.metrics import page
 from diffusegae.metrics.figures import NOT_MEASURED
 from diffusegae.metrics.page import Cell, Row
 
-Ablations = Mapping[str, Sequence[tuple[str, Mapping[str, float], str]]]  # question → (variant, metrics, note)
-
 REPLACE, RECOMBINE = "counterfactual/replace", "counterfactual/recombine"
 CLOSENESS: tuple[tuple[str, str, Style], ...] = (
     ("ssim", "SSIM", "share"),
     ("lpips", "LPIPS", "error"),
     ("mse", "MSE", "error"),
-)
-# What ablations are judged by, where it was measured.
-KEY_FIGURES: tuple[Column, ...] = (
-    Column("probe/mean_diagonal", "parts know their own"),
-    Column("probe/mean_excess", "and leak"),
-    Column("reconstruct/inferred/ssim", "SSIM inferred x_T"),
-    Column("reconstruct/random/ssim", "SSIM random x_T"),
-    Column(f"{RECOMBINE}/all_right", "recombined: all right"),
-    Column(f"{REPLACE}/swapped_right", "swapped right"),
-    Column(f"{REPLACE}/all_kept_right", "every kept right"),
-    Column("reconstruct/random/fd_vgg16", "FD VGG16", "length"),
-    Column("part_dci/disentanglement", "DCI D per part"),
 )
 
 
@@ -299,33 +285,3 @@ def budgets(content: Content) -> list[str]:
         rows.append(Row(title, [Cell(text) for text in (*texts, f"{len(found)} ({seeds})")]))
     header = [Cell(text) for text in ("", "seconds of training", "images seen", "parameters", "seeds")]
     return [page.heading("Budgets"), page.block("methods", [page.table(header, rows)])]
-
-
-def ablations(studies: Ablations, shortest: int) -> list[str]:
-    """Return a table for each question, of the key figures and PPL at `shortest` steps; nothing without studies."""
-    if not studies:
-        return []
-    body = [
-        page.heading("Ablations"),
-        page.paragraph(
-            "Our own method with one thing changed. Each variant was trained once: differences of the size of the"
-            " spread above mean nothing."
-        ),
-    ]
-    for question, variants in studies.items():
-        columns = (*KEY_FIGURES, Column(f"ppl/T{shortest}", f"PPL, T = {shortest}", "length"))
-        kept = [column for column in columns if any(column.metric in metrics for _, metrics, _ in variants)]
-        rows = [
-            Row(
-                name,
-                [Cell(show(metrics[c.metric], c.style) if c.metric in metrics else NOT_MEASURED) for c in kept],
-            )
-            for name, metrics, _ in variants
-        ]
-        body += [
-            page.heading(question, 3),
-            page.block("methods", [page.table([Cell(""), *(Cell(column.label) for column in kept)], rows)]),
-        ]
-        notes = [f"{name}: {note}" for name, _, note in variants if note]
-        body += [page.bullets(notes)] if notes else []
-    return body

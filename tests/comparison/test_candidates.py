@@ -11,7 +11,7 @@ from diffusegae.comparison.candidates import (
     config_of_seed,
     plan_candidates,
     plan_variants,
-    reference,
+    references,
 )
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.pipeline import Layout
@@ -116,16 +116,27 @@ def test_two_attributes_have_no_group_of_two_shared() -> None:
 
 def test_ablations_are_judged_after_stage_2_beside_the_config_itself() -> None:
     config = smoke_config()
-    found = plan_variants(config)
-    assert reference(config).judged == "refine"
-    assert [c.judged for _, c in found["Stage 3"]] == ["finetune"]
-    ((_, whole),) = found["Stage 3"]
-    assert whole.config.model_copy(update={"compare": config.compare}) == config
+    assert [c.judged for c in references(config, 2)] == ["refine", "refine"]
+    ((_, wholes),) = plan_variants(config, 2)["Stage 3"]
+    assert [c.judged for c in wholes] == ["finetune", "finetune"]
+    assert wholes[0].config.model_copy(update={"compare": config.compare}) == config
+
+
+def test_only_what_needs_no_training_of_its_own_is_measured_of_every_seed() -> None:
+    config = smoke_config()
+    trained = {
+        (Layout.of(c.config).root, c.config.seed) for c in plan_candidates(config, 3) if c.method == "diffusegae"
+    }
+    assert {(Layout.of(c.config).root, c.config.seed) for c in references(config, 3)} == trained
+    seeds = {v.key: [c.config.seed for c in cs] for pairs in plan_variants(config, 3).values() for v, cs in pairs}
+    assert seeds.pop("stage-3") == [0, 1, 2]
+    assert set(map(tuple, seeds.values())) == {(0,)}
 
 
 def test_ablations_measure_paths_at_the_fewest_steps_alone() -> None:
     config = smoke_config("compare.path_steps=[50,20,100]")
-    for candidate in (reference(config), *(c for pairs in plan_variants(config).values() for _, c in pairs)):
+    varied = [c for pairs in plan_variants(config, 1).values() for _, candidates in pairs for c in candidates]
+    for candidate in (*references(config, 1), *varied):
         assert candidate.config.compare.path_steps == (20,)
 
 
@@ -137,7 +148,7 @@ def test_a_term_without_weight_is_not_ablated() -> None:
 
 def test_end_to_end_sees_as_many_images_as_the_road_in_three_stages() -> None:
     config = smoke_config()
-    ((_, candidate),) = plan_variants(config)["End to end from the start"]
+    ((_, (candidate,)),) = plan_variants(config, 1)["End to end from the start"]
     whole = Candidate("", "diffusegae", config, "finetune").num_images()
     assert candidate.num_images() == pytest.approx(whole, abs=4 + config.pretrain.batch_size)
 

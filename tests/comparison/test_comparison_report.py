@@ -12,18 +12,27 @@ from diffusegae.comparison.chart import Point, draw_lines
 from diffusegae.comparison.grids import draw_code_grid, draw_grids
 from diffusegae.comparison.measured import Measured
 from diffusegae.comparison.report import write_report
-from diffusegae.comparison.results import Finding, Results, gather, summarise
+from diffusegae.comparison.results import Finding, Results, gather, statistic_of, summarise
+from diffusegae.comparison.studies import Study
 from diffusegae.comparison.tables import Column, Reference, method_table, show_statistic, statistic_cell
 from diffusegae.metrics.page import Cell
 from diffusegae.schema import AttributeSchema
 from tests.comparison.conftest import CONFIG
 
 Found = dict[str, Measured]
+
+
+def study(name: str, values: dict[str, tuple[float, ...]]) -> Study:
+    """Return what a variant's seeds were measured to be, all trained for an hour."""
+    figures = {metric: statistic_of(each) for metric, each in values.items()}
+    return Study(name, figures, statistic_of([3600.0] * max(map(len, values.values()))))
+
+
 NASTY = '<img src=x onerror="alert(1)">&'
 ABLATIONS = {
     "Part normalisation": [
-        ("on", {"probe/mean_diagonal": 0.91, "unknown": 3.0}, ""),
-        ("off", {"probe/mean_diagonal": 0.53, "reconstruct/random/ssim": 0.2}, "leaks where it did not"),
+        study("the config", {"probe/mean_diagonal": (0.91, 0.93), "probe/mean_excess": (0.02, 0.03)}),
+        study("off", {"probe/mean_diagonal": (0.53,), "probe/mean_excess": (0.03,), "reconstruct/random/ssim": (0.2,)}),
     ]
 }
 
@@ -161,10 +170,9 @@ def test_ablations_are_there_if_asked_for(
     text: str, measured: Found, painted_schema: AttributeSchema, tmp_path: Path
 ) -> None:
     rows = parse(text).rows
-    assert ["", "parts know their own", "SSIM random x_T"] in rows
-    assert ["off", "0.530", "0.200"] in rows
-    assert ["on", "0.910", "–"] in rows
-    assert "off: leaks where it did not" in text
+    assert ["", "parts know their own", "and leak", "SSIM random x_T", "seconds of training", "seeds"] in rows
+    assert ["the config", "0.920 ± .014", "0.025 ± .007", "–", "3,600", "2"] in rows
+    assert ["off", "0.530", "0.030", "0.200", "3,600", "1"] in rows
     plain = write_report(results_of(measured), measured, CONFIG, painted_schema, tmp_path).read_text()
     assert "Ablations" not in plain
 
@@ -187,7 +195,7 @@ def test_findings_alone_make_a_report(measured: Found, painted_schema: Attribute
 
 def test_what_people_named_is_escaped(measured: Found, painted_schema: AttributeSchema, tmp_path: Path) -> None:
     renamed = {NASTY: measured["diffusegae"], "diffae": measured["diffae"]}
-    studies = {NASTY: [(NASTY, {"probe/mean_diagonal": 1.0}, NASTY)]}
+    studies = {NASTY: [study(NASTY, {"probe/mean_diagonal": (1.0,)})]}
     path = write_report(
         results_of(renamed), renamed, CONFIG, painted_schema, tmp_path, notes=[NASTY], ablations=studies
     )
