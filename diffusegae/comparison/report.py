@@ -11,7 +11,7 @@ from diffusegae.comparison.grids import draw_code_grid, draw_grids
 from diffusegae.comparison.measured import Measured
 from diffusegae.comparison.results import Results, Summary, rank
 from diffusegae.comparison.sections import RECOMBINE, REPLACE, Content
-from diffusegae.comparison.studies import Ablations, draw_ablations
+from diffusegae.comparison.studies import draw_ablations
 from diffusegae.comparison.subjects import TITLES
 from diffusegae.comparison.tables import MARKS, show, show_spread, show_statistic
 from diffusegae.config.compare import METHODS, OURS
@@ -40,7 +40,6 @@ def write_report(
     output: Path,
     *,
     notes: Sequence[str] = (),
-    ablations: Ablations | None = None,
 ) -> Path:
     """Write report.html into the folder; return its path.
 
@@ -70,7 +69,7 @@ def write_report(
         *_draw(_named(pictures, "replacement")),
         *sections.smoothness(content, config.compare.path_steps, measured),
         *([page.heading("Interpolation (Figs 8 and 9)"), *_draw(interpolations)] if interpolations else []),
-        *draw_ablations(ablations or {}, min(config.compare.path_steps)),
+        *draw_ablations(results.ablations, min(config.compare.path_steps)),
         *sections.budgets(content),
         *_method(content, config, notes),
     ]

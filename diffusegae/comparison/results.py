@@ -3,7 +3,7 @@
 Whether a figure should be high or low is decided here, by its name (`direction_of`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,12 +44,24 @@ class Statistic(Config):
 Summary = Mapping[str, Mapping[str, Statistic]]  # method → metric
 
 
+class Study(Config):
+    """What was measured of a variant of ours over its seeds."""
+
+    name: str = Field(min_length=1, description="What is changed.")
+    figures: Mapping[str, Statistic] = Field(description="Each figure over the seeds.")
+    seconds: Statistic = Field(description="Seconds of training that led to it, all stages together.")
+
+
+Ablations = Mapping[str, Sequence[Study]]  # question → the config itself, then its variants
+
+
 class Results(Config):
     """The content of results.json."""
 
     format: Literal[1] = Field(1, description="Version of this layout.")
     findings: tuple[Finding, ...] = Field(description="One per method and seed.")
     summary: dict[str, dict[str, Statistic]] = Field(description="Each figure over the seeds, by method.")
+    ablations: Ablations = Field({}, description="By question: the config itself, then its variants.")
     hardware: Hardware = Field(description="The machine.")
     versions: dict[str, str] = Field(description="Versions of Python and the packages.")
 
@@ -62,15 +74,21 @@ class Best:
     exceeds_spread: bool
 
 
-def gather(findings: Iterable[Finding], hardware: Hardware | None = None) -> Results:
-    """Join findings into results; the hardware is this machine's if none is given.
+def gather(
+    findings: Iterable[Finding], hardware: Hardware | None = None, ablations: Ablations | None = None
+) -> Results:
+    """Join findings, and ablations if there are any, into results; the hardware is this machine's if none is given.
 
     Raises:
         ValueError: a method is there twice with one seed, or there is no finding.
     """
     every = tuple(findings)
     return Results(
-        findings=every, summary=summarise(every), hardware=hardware or find_hardware(), versions=find_versions()
+        findings=every,
+        summary=summarise(every),
+        ablations=ablations or {},
+        hardware=hardware or find_hardware(),
+        versions=find_versions(),
     )
 
 
@@ -102,6 +120,12 @@ def summarise(findings: Iterable[Finding]) -> dict[str, dict[str, Statistic]]:
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"{name} was measured twice with one seed of {sorted(seeds)}; leave one of them out")
     return {name: _summarise_method(found) for name, found in by_method.items()}
+
+
+def study_of(name: str, findings: Sequence[Finding]) -> Study:
+    """Join what was measured of the seeds of one variant."""
+    ((_, figures),) = summarise(findings).items()
+    return Study(name=name, figures=figures, seconds=statistic_of(finding.seconds for finding in findings))
 
 
 def statistic_of(values: Iterable[float]) -> Statistic:

@@ -24,9 +24,8 @@ from diffusegae.comparison.candidates import (
 )
 from diffusegae.comparison.measuring import Measured, measure_method
 from diffusegae.comparison.report import REPORT, write_report
-from diffusegae.comparison.results import RESULTS, Finding, gather, statistic_of, summarise, write_results
+from diffusegae.comparison.results import RESULTS, Ablations, Finding, Study, gather, study_of, write_results
 from diffusegae.comparison.schedule import Work, run_all
-from diffusegae.comparison.studies import Ablations, Study
 from diffusegae.comparison.subjects import TITLES, load_subject, prepare_subject
 from diffusegae.config.compare import OURS
 from diffusegae.config.pipeline import PipelineConfig
@@ -102,7 +101,7 @@ class Comparison:
         methods = [found for c in plan_candidates(self.config, self.num_seeds) if (found := self.read(c)) is not None]
         if not methods:
             return "nothing is measured yet"
-        results = gather(finding for finding, _ in methods)
+        results = gather((finding for finding, _ in methods), ablations=self._ablations())
         first = {finding.name: measured for finding, measured in reversed(methods) if finding.seed == self.config.seed}
         notes = [f"Missing: {name}: {reason}." for name, reason in failures.items()]
         by_stage = ", ".join(
@@ -114,7 +113,7 @@ class Comparison:
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder)
             write_results(results, output)
-            write_report(results, first, self.config, pipeline.schema, output, notes=notes, ablations=self._ablations())
+            write_report(results, first, self.config, pipeline.schema, output, notes=notes)
             for path in output.iterdir():
                 storage.write_bytes(storage.join(self.folder, path.name), path.read_bytes())
             run_id = open_stage_run(pipeline.tracking, self.config, pipeline.run_id, "compare")
@@ -124,8 +123,9 @@ class Comparison:
 
     def _ablations(self) -> Ablations:
         """Return what was measured of each ablation, the config itself first."""
-        whole = self._study("the config, stage 2", references(self.config, self.num_seeds))
-        if whole is None or not self.with_ablations:
+        wholes = references(self.config, self.num_seeds) if self.with_ablations else []
+        whole = self._study("the config, stage 2", wholes)
+        if whole is None:
             return {}
         studies = {
             question: [study for variant, each in pairs if (study := self._study(variant.name, each)) is not None]
@@ -134,10 +134,9 @@ class Comparison:
         return {question: [whole, *varied] for question, varied in studies.items() if varied}
 
     def _study(self, name: str, candidates: list[Candidate]) -> Study | None:
-        """Join what was measured of the seeds of one variant; None if it is nothing yet."""
+        """Return what was measured of the seeds of one variant; None if it is nothing yet."""
         found = [finding for candidate in candidates if (finding := self.find(candidate)) is not None]
-        seconds = statistic_of(finding.seconds for finding in found)
-        return Study(name, summarise(found)[OURS], seconds) if found else None
+        return study_of(name, found) if found else None
 
     def find(self, candidate: Candidate) -> Finding | None:
         """Return the figures of a candidate, None if it was not measured or if it changed since."""

@@ -1,9 +1,8 @@
 """The ablations in the report: a table per question, a row per variant, marked where it differs from the config."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from diffusegae.comparison.results import Statistic, direction_of, spread_of
+from diffusegae.comparison.results import Ablations, Statistic, Study, direction_of, spread_of
 from diffusegae.comparison.sections import RECOMBINE, REPLACE
 from diffusegae.comparison.tables import Column, show, show_statistic
 from diffusegae.metrics import page
@@ -29,18 +28,6 @@ INTRODUCTION = (
     " Green or red: better or worse than the config by more than the spread of both; of one seed no spread is known"
     " and nothing is marked. ±: standard deviation over seeds."
 )
-
-
-@dataclass(frozen=True)
-class Study:
-    """What was measured of a variant over its seeds, and the seconds of training that led to it."""
-
-    name: str
-    figures: Mapping[str, Statistic]
-    seconds: Statistic
-
-
-Ablations = Mapping[str, Sequence[Study]]  # question → the config itself, then its variants
 
 
 def draw_ablations(ablations: Ablations, shortest: int) -> list[str]:

@@ -12,8 +12,7 @@ from diffusegae.comparison.chart import Point, draw_lines
 from diffusegae.comparison.grids import draw_code_grid, draw_grids
 from diffusegae.comparison.measured import Measured
 from diffusegae.comparison.report import write_report
-from diffusegae.comparison.results import Finding, Results, gather, statistic_of, summarise
-from diffusegae.comparison.studies import Study
+from diffusegae.comparison.results import Ablations, Finding, Results, Study, gather, statistic_of, summarise
 from diffusegae.comparison.tables import Column, Reference, method_table, show_statistic, statistic_cell
 from diffusegae.metrics.page import Cell
 from diffusegae.schema import AttributeSchema
@@ -25,7 +24,7 @@ Found = dict[str, Measured]
 def study(name: str, values: dict[str, tuple[float, ...]]) -> Study:
     """Return what a variant's seeds were measured to be, all trained for an hour."""
     figures = {metric: statistic_of(each) for metric, each in values.items()}
-    return Study(name, figures, statistic_of([3600.0] * max(map(len, values.values()))))
+    return Study(name=name, figures=figures, seconds=statistic_of([3600.0] * max(map(len, values.values()))))
 
 
 NASTY = '<img src=x onerror="alert(1)">&'
@@ -75,10 +74,12 @@ def parse(text: str) -> Structure:
     return structure
 
 
-def results_of(measured: Found, num_seeds: int = 3, deviation: float = 0.01) -> Results:
+def results_of(
+    measured: Found, num_seeds: int = 3, deviation: float = 0.01, ablations: Ablations | None = None
+) -> Results:
     """Return findings of several seeds: what was measured, varied a little."""
     generator = np.random.default_rng(0)
-    return gather(
+    findings = [
         Finding(
             name=name,
             seed=seed,
@@ -95,15 +96,15 @@ def results_of(measured: Found, num_seeds: int = 3, deviation: float = 0.01) -> 
         )
         for name, found in measured.items()
         for seed in range(num_seeds)
-    )
+    ]
+    return gather(findings, ablations=ablations)
 
 
 @pytest.fixture(scope="session")
 def text(measured: Found, painted_schema: AttributeSchema, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
-    path = write_report(
-        results_of(measured), measured, CONFIG, painted_schema, folder, notes=["a note of ours"], ablations=ABLATIONS
-    )
+    results = results_of(measured, ablations=ABLATIONS)
+    path = write_report(results, measured, CONFIG, painted_schema, folder, notes=["a note of ours"])
     assert path == folder / "report.html"
     return path.read_text()
 
@@ -196,9 +197,8 @@ def test_findings_alone_make_a_report(measured: Found, painted_schema: Attribute
 def test_what_people_named_is_escaped(measured: Found, painted_schema: AttributeSchema, tmp_path: Path) -> None:
     renamed = {NASTY: measured["diffusegae"], "diffae": measured["diffae"]}
     studies = {NASTY: [study(NASTY, {"probe/mean_diagonal": (1.0,)})]}
-    path = write_report(
-        results_of(renamed), renamed, CONFIG, painted_schema, tmp_path, notes=[NASTY], ablations=studies
-    )
+    results = results_of(renamed, ablations=studies)
+    path = write_report(results, renamed, CONFIG, painted_schema, tmp_path, notes=[NASTY])
     text = path.read_text()
     assert "<img src=x" not in text
     assert all(source.startswith("data:") for source in parse(text).sources)

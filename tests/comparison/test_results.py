@@ -14,6 +14,7 @@ from diffusegae.comparison.results import (
     direction_of,
     gather,
     read_results,
+    study_of,
     summarise,
     write_results,
 )
@@ -56,6 +57,12 @@ def test_a_seed_counts_once() -> None:
         summarise([])
 
 
+def test_a_study_joins_the_seeds_of_one_variant() -> None:
+    study = study_of("no skip", of_seeds(ours=(0.1, 0.3)))
+    assert (study.name, study.seconds.mean, study.seconds.n) == ("no skip", 1.0, 2)
+    assert study.figures[METRIC] == summarise(of_seeds(a=(0.1, 0.3)))["a"][METRIC]
+
+
 @pytest.mark.parametrize(
     ("metric", "direction"),
     [
@@ -94,7 +101,8 @@ def test_some_figures_have_no_best() -> None:
 
 def test_results_come_back_from_their_file(tmp_path: Path) -> None:
     hardware = Hardware(cpu="a processor", cores=2, gpus=("a GPU",), memory_gb=8.0)
-    results = gather(of_seeds(a=(0.1, 0.2), b=(0.3,)), hardware)
+    studies = {"a question": [study_of("whole", of_seeds(a=(0.1, 0.2))), study_of("varied", of_seeds(a=(0.3,)))]}
+    results = gather(of_seeds(a=(0.1, 0.2), b=(0.3,)), hardware, studies)
     path = write_results(results, tmp_path)
     assert path == tmp_path / "results.json"
     assert read_results(path) == results

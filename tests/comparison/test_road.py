@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from diffusegae import storage
+from diffusegae.comparison import candidates
+from diffusegae.comparison.ablations import Ablation, plan_ablations
 from diffusegae.comparison.candidates import Candidate
 from diffusegae.comparison.road import Comparison, ComparisonError
 from diffusegae.config.compare import METHODS
+from diffusegae.config.pipeline import PipelineConfig
 from tests.tiny import smoke_config
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("ray_cluster")]
@@ -80,3 +83,21 @@ def test_a_method_that_fails_is_named_and_leaves_the_others_their_report(compari
     assert set(results_of(comparison)) == {"diffusegae"}
     report = storage.read_bytes(storage.join(comparison.folder, "report.html")).decode()
     assert "Missing: train smoke/elegant: " in report
+
+
+def test_ablations_stand_in_the_same_report(comparison: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("Stage 3", "Last block of the GAE")
+
+    def plan_some(config: PipelineConfig) -> list[Ablation]:
+        return [ablation for ablation in plan_ablations(config) if ablation.question in asked]
+
+    monkeypatch.setattr(candidates, "plan_ablations", plan_some)
+    Comparison(comparison.config, with_ablations=True).run()
+    found = json.loads(storage.read_bytes(storage.join(comparison.folder, "results.json")))["ablations"]
+    assert {question: [study["name"] for study in studies] for question, studies in found.items()} == {
+        "Stage 3": ["the config, stage 2", "with stage 3"],
+        "Last block of the GAE": ["the config, stage 2", "without a skip"],
+    }
+    whole, varied = found["Last block of the GAE"]
+    assert whole["figures"]["ppl/T4"] != varied["figures"]["ppl/T4"]
+    assert "without a skip" in storage.read_bytes(storage.join(comparison.folder, "report.html")).decode()
