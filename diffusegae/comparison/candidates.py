@@ -13,7 +13,7 @@ from diffusegae.pipeline import STAGE_BEFORE, Layout
 from diffusegae.training.launch import StageDone, read_done, stage_fingerprint
 from diffusegae.training.stages import StageName, shared_of
 
-MEASURES = 1  # raised when what is measured changes, so that it is measured again
+MEASURES = 2  # raised when what is measured changes, so that it is measured again
 EQUAL_IMAGES = "-equal-images"  # marks what was trained by the budget of images
 STAGES_OF_OURS: tuple[StageName, ...] = ("pretrain", "refine", "finetune")
 
@@ -109,7 +109,9 @@ def _of_every_seed(key: str, config: PipelineConfig, judged: StageName, num_seed
 
 def _on_shortest_paths(config: PipelineConfig) -> PipelineConfig:
     """Return the config with paths of the fewest steps alone, the others being what takes longest to measure."""
-    compare = config.compare.model_copy(update={"path_steps": (min(config.compare.path_steps),)})
+    fewest = min(config.compare.path_steps)
+    changes = {"path_steps": (fewest,), "num_pairs": config.compare.pairs_at(fewest)}
+    compare = config.compare.model_copy(update=changes)
     return config.model_copy(update={"compare": compare})
 
 

@@ -59,13 +59,13 @@ class CountedPath:
 def path_work(judging: Judging, is_sampled: bool) -> int:
     """Count the denoising steps, images times steps, that the paths take."""
     compare = judging.config.compare
-    return 2 * compare.num_pairs * (sum(compare.path_steps) if is_sampled else len(compare.path_steps))
+    return 2 * sum(compare.pairs_at(T) * (T if is_sampled else 1) for T in compare.path_steps)
 
 
 def measure_paths(
     path: CodePath, judging: Judging, progress: Progress, is_sampled: bool
 ) -> tuple[dict[str, float], dict[str, Lengths]]:
-    """Return `ppl/T<steps>` with its standard error, and each pair's lengths as `ppl_T<steps>`.
+    """Return `ppl/T<steps>` with its standard error and pairs, and each pair's lengths as `ppl_T<steps>`.
 
     Nothing where the weights of VGG16 are not installed, which is logged.
     """
@@ -79,13 +79,16 @@ def measure_paths(
         return network.to(here.device)(here, further)  # type: ignore[no-any-return]
 
     compare, config = judging.config.compare, judging.config
-    pairs = draw_pairs(len(judging.test.images), compare.num_pairs, config.seed)
+    pairs = draw_pairs(len(judging.test.images), max(map(compare.pairs_at, compare.path_steps)), config.seed)
     rows, places = np.unique(pairs, return_inverse=True)
     pixels, size = judging.test.images[rows], config.evaluate.batch_size
     pieces = [path.encode(to_tensor(pixels[start : start + size])) for start in range(0, len(rows), size)]
     starts, ends = torch.cat(pieces)[torch.from_numpy(places.reshape(-1, 2))].unbind(dim=1)
     counted = CountedPath(path, progress, is_sampled)
     settings = PathSettings(config.seed, size)
-    lengths = {T: measure_lengths(counted, starts, ends, distance, settings, T) for T in compare.path_steps}
+    lengths = {}
+    for T in compare.path_steps:
+        first = slice(compare.pairs_at(T))
+        lengths[T] = measure_lengths(counted, starts[first], ends[first], distance, settings, T)
     metrics = Smoothness({T: summarise(each) for T, each in lengths.items()}).as_metrics()
-    return metrics | {"ppl/count": float(compare.num_pairs)}, {f"ppl_T{T}": each for T, each in lengths.items()}
+    return metrics, {f"ppl_T{T}": each for T, each in lengths.items()}

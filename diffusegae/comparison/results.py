@@ -139,7 +139,7 @@ def direction_of(metric: str) -> Literal["higher", "lower"] | None:
     """Say which way a figure is better; None of counts, references and errors, which are neither."""
     levels = metric.split("/")
     first, middle, last = levels[0], levels[1:-1], levels[-1]
-    if first in _REFERENCES or last in _NEITHER or last.endswith("_standard_error"):
+    if first in _REFERENCES or last in _NEITHER or last.endswith(("_standard_error", "_pairs")):
         return None
     if last in _LOW or first == "ppl":
         return "lower"

@@ -250,19 +250,21 @@ def smoothness(content: Content, steps: Sequence[int], measured: Mapping[str, Me
 def _paired(content: Content, steps: Sequence[int], measured: Mapping[str, Measured]) -> list[str]:
     """Return in how many pairs of images our path is shorter than each other method's."""
     own = measured[content.ours].examples if content.ours in measured else {}
-    rows, num_pairs = [], 0
+    rows, counts = [], list[int]()
     for name, title in content.titles.items():
         theirs = measured[name].examples if name in measured and name != content.ours else {}
         shares = [_share_shorter(own.get(f"ppl_T{T}"), theirs.get(f"ppl_T{T}")) for T in steps]
         if any(share is not None for share in shares):
-            num_pairs = max(len(own[f"ppl_T{T}"]) for T in steps if f"ppl_T{T}" in own)
+            counts = [len(own[f"ppl_T{T}"]) for T in steps if f"ppl_T{T}" in own]
             rows.append(Row(title, [Cell(NOT_MEASURED if share is None else f"{share:.0%}") for share in shares]))
     if not rows:
         return []
+    errors = ", ".join(f"{50 / count**0.5:.1f}" for count in counts)
     return [
         page.paragraph(
-            f"Share of {num_pairs:,} pairs of images on which the path of {content.titles[content.ours]} is shorter"
-            f" than another method's, of one seed; standard error at most {50 / num_pairs**0.5:.1f} points."
+            f"Share of the pairs of images on which the path of {content.titles[content.ours]} is shorter than that"
+            f" of another method, of one seed; standard error at most {errors} points. PPL is a mean, this is not:"
+            " where pictures mostly stand still and now and then jump, most paths are shorter and their mean is longer."
         ),
         page.block("methods", [page.table([Cell("than"), *(Cell(f"T = {T}") for T in steps)], rows)]),
     ]

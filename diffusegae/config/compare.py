@@ -22,9 +22,18 @@ class CompareConfig(Config):
         " on as many images as ours has seen in all.",
     )
     num_generated: int = Field(1000, gt=1, description="Images per Fréchet distance.")
-    num_pairs: int = Field(1000, gt=1, description="Pairs of images per perceptual path length.")
+    num_pairs: int = Field(
+        250, gt=1, description="Pairs of images per PPL at the most steps; fewer steps take as many more (`pairs_at`)."
+    )
     path_steps: tuple[int, ...] = Field((20, 50, 100, 500), description="Sampling steps at which PPL is measured.")
     concurrent: int = Field(1, gt=0, description="Methods that are trained and measured side by side.")
+
+    def pairs_at(self, steps: int) -> int:
+        """Return how many pairs PPL takes at so many steps: what costs as much as `num_pairs` at the most of them.
+
+        Lengths have heavy tails, so that a mean of few pairs says little.
+        """
+        return self.num_pairs * max(self.path_steps) // steps
 
     @field_validator("methods")
     @classmethod

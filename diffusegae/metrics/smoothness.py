@@ -114,10 +114,11 @@ class Smoothness:
     by_steps: Mapping[int, PathLength]
 
     def as_metrics(self) -> dict[str, float]:
-        """Return `ppl/T<steps>` and `ppl/T<steps>_standard_error`."""
+        """Return `ppl/T<steps>`, `ppl/T<steps>_standard_error` and `ppl/T<steps>_pairs`."""
         metrics = {f"ppl/T{steps}": length.mean for steps, length in self.by_steps.items()}
         errors = {f"ppl/T{steps}_standard_error": length.standard_error for steps, length in self.by_steps.items()}
-        return metrics | errors
+        pairs = {f"ppl/T{steps}_pairs": float(length.num_pairs) for steps, length in self.by_steps.items()}
+        return metrics | errors | pairs
 
 
 def draw_pairs(num_images: int, num_pairs: int, seed: int) -> Int64[np.ndarray, "num_pairs 2"]:

@@ -138,6 +138,7 @@ def test_ablations_measure_paths_at_the_fewest_steps_alone() -> None:
     varied = [c for pairs in plan_variants(config, 1).values() for _, candidates in pairs for c in candidates]
     for candidate in (*references(config, 1), *varied):
         assert candidate.config.compare.path_steps == (20,)
+        assert candidate.config.compare.pairs_at(20) == config.compare.pairs_at(20)
 
 
 def test_a_term_without_weight_is_not_ablated() -> None:

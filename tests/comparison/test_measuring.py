@@ -129,15 +129,17 @@ def test_the_editors_figures_are_its_own(measured: Found, editor: Editor, judgin
     assert difference.max() <= 1.01 / 127.5
 
 
-def test_paths_keep_every_pair(measured: Found, editor: Editor, judging: Judging) -> None:
+def test_paths_keep_every_pair_more_of_them_at_fewer_steps(measured: Found, editor: Editor, judging: Judging) -> None:
     from diffusegae.metrics.features import LpipsDistance
     from diffusegae.metrics.smoothness import DdimPath, PathSettings
 
     found = measured["diffusegae"]
     lengths = found.examples["ppl_T2"]
-    assert lengths.shape == (6,)
+    assert lengths.shape == (12,)
+    assert found.examples["ppl_T4"].shape == (6,)
+    assert (found.metrics["ppl/T2_pairs"], found.metrics["ppl/T4_pairs"]) == (12, 6)
     assert summarise(lengths).mean == pytest.approx(found.metrics["ppl/T2"])
-    path, pairs = DdimPath(editor), draw_pairs(len(judging.test.images), 6, CONFIG.seed)
+    path, pairs = DdimPath(editor), draw_pairs(len(judging.test.images), 12, CONFIG.seed)
     codes = path.encode(to_tensor(judging.test.images))
     starts, ends = codes[pairs[:, 0]], codes[pairs[:, 1]]
     distance = LpipsDistance.from_package("vgg16")

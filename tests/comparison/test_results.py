@@ -94,7 +94,10 @@ def test_nothing_exceeds_the_spread_of_one_seed() -> None:
 def test_some_figures_have_no_best() -> None:
     assert best_of(summarise(of_seeds(a=(0.5,))), METRIC) is None
     assert best_of(summarise(of_seeds(a=(0.5, 0.5), b=(0.5, 0.5))), METRIC) is None
-    assert best_of(summarise([finding("a", 0, ppl__count=1.0), finding("b", 0, ppl__count=2.0)]), "ppl/count") is None
+    assert (
+        best_of(summarise([finding("a", 0, ppl__T20_pairs=1.0), finding("b", 0, ppl__T20_pairs=2.0)]), "ppl/T20_pairs")
+        is None
+    )
     lower = summarise([finding("a", 0, x__mse=1.0), finding("b", 0, x__mse=2.0)])
     assert best_of(lower, "x/mse") == Best("a", exceeds_spread=False)
 

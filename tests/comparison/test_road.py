@@ -99,5 +99,5 @@ def test_ablations_stand_in_the_same_report(comparison: Comparison, monkeypatch:
         "Last block of the GAE": ["the config, stage 2", "without a skip"],
     }
     whole, varied = found["Last block of the GAE"]
-    assert whole["figures"]["ppl/T4"] != varied["figures"]["ppl/T4"]
+    assert whole["figures"]["ppl/T2"] != varied["figures"]["ppl/T2"]
     assert "without a skip" in storage.read_bytes(storage.join(comparison.folder, "report.html")).decode()

@@ -166,10 +166,16 @@ def test_each_number_of_steps_is_measured_and_named() -> None:
             "ppl/T50": 2500 * expected.mean,
             "ppl/T20_standard_error": 400 * expected.standard_error,
             "ppl/T50_standard_error": 2500 * expected.standard_error,
+            "ppl/T20_pairs": len(STARTS),
+            "ppl/T50_pairs": len(STARTS),
         },
         rel=1e-6,
     )
-    assert Smoothness({20: PathLength(1.0, 0.5, 10, 0)}).as_metrics() == {"ppl/T20": 1.0, "ppl/T20_standard_error": 0.5}
+    assert Smoothness({20: PathLength(1.0, 0.5, 10, 0)}).as_metrics() == {
+        "ppl/T20": 1.0,
+        "ppl/T20_standard_error": 0.5,
+        "ppl/T20_pairs": 10,
+    }
 
 
 @pytest.mark.parametrize(("count", "dropped"), [(201, 2), (1000, 9)])
