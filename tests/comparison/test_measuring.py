@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from diffusegae.comparison import measuring
 from diffusegae.comparison.measured import Measured
@@ -140,7 +141,8 @@ def test_paths_keep_every_pair_more_of_them_at_fewer_steps(measured: Found, edit
     assert (found.metrics["ppl/T2_pairs"], found.metrics["ppl/T4_pairs"]) == (12, 6)
     assert summarise(lengths).mean == pytest.approx(found.metrics["ppl/T2"])
     path, pairs = DdimPath(editor), draw_pairs(len(judging.test.images), 12, CONFIG.seed)
-    codes = path.encode(to_tensor(judging.test.images))
+    # Lengths this short are rounding in part, which batches of one size share.
+    codes = torch.cat([path.encode(images) for images in to_tensor(judging.test.images).split(4)])
     starts, ends = codes[pairs[:, 0]], codes[pairs[:, 1]]
     distance = LpipsDistance.from_package("vgg16")
     expected = measure_smoothness(path, starts, ends, distance, PathSettings(CONFIG.seed, 4), [2])
