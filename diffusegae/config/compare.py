@@ -23,7 +23,7 @@ class CompareConfig(Config):
     )
     num_generated: int = Field(1000, gt=1, description="Images per Fréchet distance.")
     num_pairs: int = Field(
-        250, gt=1, description="Pairs of images per PPL at the most steps; fewer steps take as many more (`pairs_at`)."
+        1000, gt=1, description="Pairs of images per PPL at the most steps; fewer steps take as many more (`pairs_at`)."
     )
     path_steps: tuple[int, ...] = Field((20, 50, 100, 500), description="Sampling steps at which PPL is measured.")
     concurrent: int = Field(1, gt=0, description="Methods that are trained and measured side by side.")
