@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from diffusegae.comparison import paper
-from diffusegae.comparison.results import Statistic, Summary, direction_of, rank, spread_of
+from diffusegae.comparison.results import Statistic, Summary, direction_of, lead_of, rank, spread_of
 from diffusegae.comparison.sections import CLOSENESS, REPLACE
 from diffusegae.comparison.tables import LEADS, Style, show, show_statistic
 from diffusegae.metrics import page
@@ -76,11 +76,10 @@ def answer(claim: Claim, summary: Summary, ours: str) -> Answer:
     found = {name: s for name in claim.rivals if (s := summary.get(name, {}).get(claim.metric)) is not None}
     if own is None or (claim.bound is None and not found):
         return Answer(claim, "not measured", own)
-    sign = -1 if direction_of(claim.metric) == "lower" else 1
     if claim.bound is not None:
-        return Answer(claim, "holds" if sign * own.mean >= sign * claim.bound else "fails", own)
+        return Answer(claim, "holds" if lead_of(claim.metric, own.mean, claim.bound) >= 0 else "fails", own)
     rival = rank(found, claim.metric)[0]
-    lead, spread = sign * (own.mean - found[rival].mean), spread_of(own, found[rival]) or 0.0
+    lead, spread = lead_of(claim.metric, own.mean, found[rival].mean), spread_of(own, found[rival]) or 0.0
     level: Verdict = "holds" if claim.level_will_do else "undecided"
     verdict: Verdict = "holds" if lead > spread else "fails" if lead < -spread else level
     return Answer(claim, verdict, own, rival, found[rival])

@@ -158,7 +158,7 @@ def best_of(summary: Summary, metric: str) -> Best | None:
     if direction_of(metric) is None or len(found) < 2:
         return None
     best, following = rank(found, metric)[:2]
-    lead = abs(found[best].mean - found[following].mean)
+    lead = lead_of(metric, found[best].mean, found[following].mean)
     if lead == 0:
         return None
     spread = spread_of(found[best], found[following])
@@ -168,6 +168,11 @@ def best_of(summary: Summary, metric: str) -> Best | None:
 def rank(found: Mapping[str, Statistic], metric: str) -> list[str]:
     """Return the methods by their means of a figure, the best first."""
     return sorted(found, key=lambda name: found[name].mean, reverse=direction_of(metric) != "lower")
+
+
+def lead_of(metric: str, one: float, other: float) -> float:
+    """Return by how much one value of a figure is better than another; negative where it is worse."""
+    return other - one if direction_of(metric) == "lower" else one - other
 
 
 def spread_of(one: Statistic, other: Statistic) -> float | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from diffusegae.comparison.results import Ablations, Statistic, Study, direction_of, spread_of
+from diffusegae.comparison.results import Ablations, Statistic, Study, lead_of, spread_of
 from diffusegae.comparison.sections import RECOMBINE, REPLACE
 from diffusegae.comparison.tables import Column, show, show_statistic
 from diffusegae.metrics import page
@@ -67,8 +67,8 @@ def compare(varied: Statistic | None, whole: Statistic | None, column: Column) -
     if whole is None:
         return Cell(text)
     spread = spread_of(whole, varied if varied.sd is not None else whole)
-    gain = varied.mean - whole.mean
+    lead = lead_of(column.metric, varied.mean, whole.mean)
     seen = show(varied.mean, column.style) != show(whole.mean, column.style)
-    if spread is None or abs(gain) <= spread or not seen:
+    if spread is None or abs(lead) <= spread or not seen:
         return Cell(text)
-    return Cell(text, "better" if (gain > 0) == (direction_of(column.metric) == "higher") else "worse")
+    return Cell(text, "better" if lead > 0 else "worse")

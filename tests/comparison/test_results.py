@@ -13,6 +13,7 @@ from diffusegae.comparison.results import (
     best_of,
     direction_of,
     gather,
+    lead_of,
     read_results,
     study_of,
     summarise,
@@ -76,6 +77,12 @@ def test_a_study_joins_the_seeds_of_one_variant() -> None:
 )  # fmt: skip
 def test_the_name_says_which_way_is_better(metric: str, direction: str | None) -> None:
     assert direction_of(metric) == direction
+
+
+def test_a_lead_is_positive_where_the_first_is_better() -> None:
+    assert lead_of("reconstruct/random/ssim", 0.9, 0.5) == 0.4
+    assert lead_of("reconstruct/random/mse", 0.75, 0.5) == -0.25
+    assert lead_of("probe/identity/pose", 0.5, 0.75) == 0.25  # a part that tells less of another's attribute
 
 
 def test_best_is_ahead_by_more_than_the_spread_or_not() -> None:
