@@ -19,7 +19,7 @@ class Variant:
     name: str  # in the report
     changes: Mapping[str, Any] = field(default_factory=dict)
     shares: Start = "stage 1"
-    judged: Literal["refine", "finetune"] = "refine"
+    judged: Literal["pretrain", "refine", "finetune"] = "refine"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,13 @@ def plan_ablations(config: PipelineConfig) -> list[Ablation]:
             ),
         ),
         Ablation("The terms of L_dis", tuple(_terms(refine))),
-        Ablation("Stage 3", (Variant("stage-3", "with stage 3", {}, judged="finetune"),)),
+        Ablation(
+            "The stages",
+            (
+                Variant("stage-1", "stage 1 alone, its z_sem", judged="pretrain"),
+                Variant("stage-3", "with stage 3", judged="finetune"),
+            ),
+        ),
         Ablation(
             "Encoder",
             (Variant("half-unet", "half-UNet encoder", {"model.encoder.architecture": "half_unet"}, "images"),),

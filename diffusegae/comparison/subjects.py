@@ -10,8 +10,10 @@ from torch import Tensor
 from diffusegae.baselines.baseline import Baseline
 from diffusegae.baselines.latent_diffusion import LatentDiffusionMethod
 from diffusegae.baselines.loading import load_baseline
+from diffusegae.checkpoint import read_meta
 from diffusegae.config.compare import OURS, MethodName
 from diffusegae.config.model import SamplingConfig
+from diffusegae.diffusion.process import Denoise, from_prediction
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.loading import load_editor
 from diffusegae.editing.method import Codes, Images, Method
@@ -71,10 +73,17 @@ class LatentPath:
 
 
 def load_subject(name: MethodName, checkpoint: Path, expected: AttributeSchema, device: torch.device | str) -> Subject:
-    """Return the method of a checkpoint; CheckpointError or SchemaError if it can't be that."""
+    """Return the method of a checkpoint; CheckpointError or SchemaError if it can't be that.
+
+    Ours after stage 1 has no z_dis yet: it is measured by its undivided z_sem, as Diff-AE is.
+    """
     if name == OURS:
         editor = load_editor(checkpoint, device, expected)
-        return Subject(name, editor, DdimPath(editor), _count(editor.model.parameter_counts()))
+        counts = editor.model.parameter_counts()
+        if read_meta(checkpoint).stage == "pretrain":
+            first = _stage_1(editor)
+            return Subject(name, first, LatentPath(first), counts["encoder"] + counts["unet"])
+        return Subject(name, editor, DdimPath(editor), _count(counts))
     baseline: Baseline = load_baseline(checkpoint, expected)
     method = baseline.method(device)
     path = LatentPath(method) if isinstance(method, LatentDiffusionMethod) else None
@@ -86,6 +95,15 @@ def prepare_subject(subject: Subject, judging: Judging) -> None:
     method, train = subject.method, judging.train
     if isinstance(method, LatentDiffusionMethod):
         method.fit_directions(_encode(method, judging), torch.from_numpy(train.labels).long())
+
+
+def _stage_1(editor: Editor) -> LatentDiffusionMethod:
+    config, model = editor.config, editor.model
+
+    def denoiser(z_sem: Codes) -> Denoise:
+        return from_prediction(model.predictor(z_sem), editor.schedule, config.diffusion.prediction)
+
+    return LatentDiffusionMethod(model.encode, denoiser, config, editor.schema, editor.device)
 
 
 def _encode(method: Method | Editor, judging: Judging) -> Tensor:

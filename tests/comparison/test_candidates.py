@@ -117,7 +117,8 @@ def test_two_attributes_have_no_group_of_two_shared() -> None:
 def test_ablations_are_judged_after_stage_2_beside_the_config_itself() -> None:
     config = smoke_config()
     assert [c.judged for c in references(config, 2)] == ["refine", "refine"]
-    ((_, wholes),) = plan_variants(config, 2)["Stage 3"]
+    (_, firsts), (_, wholes) = plan_variants(config, 2)["The stages"]
+    assert [c.stages for c in firsts] == [("pretrain",)] * 2
     assert [c.judged for c in wholes] == ["finetune", "finetune"]
     assert wholes[0].config.model_copy(update={"compare": config.compare}) == config
 
@@ -129,7 +130,7 @@ def test_only_what_needs_no_training_of_its_own_is_measured_of_every_seed() -> N
     }
     assert {(Layout.of(c.config).root, c.config.seed) for c in references(config, 3)} == trained
     seeds = {v.key: [c.config.seed for c in cs] for pairs in plan_variants(config, 3).values() for v, cs in pairs}
-    assert seeds.pop("stage-3") == [0, 1, 2]
+    assert seeds.pop("stage-1") == seeds.pop("stage-3") == [0, 1, 2]
     assert set(map(tuple, seeds.values())) == {(0,)}
 
 

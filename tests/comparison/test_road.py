@@ -86,7 +86,7 @@ def test_a_method_that_fails_is_named_and_leaves_the_others_their_report(compari
 
 
 def test_ablations_stand_in_the_same_report(comparison: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = ("Stage 3", "Last block of the GAE")
+    asked = ("The stages", "Last block of the GAE")
 
     def plan_some(config: PipelineConfig) -> list[Ablation]:
         return [ablation for ablation in plan_ablations(config) if ablation.question in asked]
@@ -95,9 +95,11 @@ def test_ablations_stand_in_the_same_report(comparison: Comparison, monkeypatch:
     Comparison(comparison.config, with_ablations=True).run()
     found = json.loads(storage.read_bytes(storage.join(comparison.folder, "results.json")))["ablations"]
     assert {question: [study["name"] for study in studies] for question, studies in found.items()} == {
-        "Stage 3": ["the config, stage 2", "with stage 3"],
+        "The stages": ["the config, stage 2", "stage 1 alone, its z_sem", "with stage 3"],
         "Last block of the GAE": ["the config, stage 2", "without a skip"],
     }
+    divided = [study["figures"]["probe/is_divided"]["mean"] for study in found["The stages"]]
+    assert divided == [1, 0, 1]  # stage 1 is judged by its undivided z_sem
     whole, varied = found["Last block of the GAE"]
     assert whole["figures"]["ppl/T2"] != varied["figures"]["ppl/T2"]
     assert "without a skip" in storage.read_bytes(storage.join(comparison.folder, "report.html")).decode()
