@@ -17,6 +17,7 @@ from diffusegae.config.base import Config
 RESULTS = "results.json"
 
 _LOW = {"mse", "lpips", "fd_vgg16", "mean_excess", "max_excess"}
+_OVER_CHANCE = {"probe/mean_excess", "probe/max_excess"}
 _NEITHER = {"count", "fd_count", "is_divided", "width"}
 _REFERENCES = {"chance", "majority", "judge"}
 
@@ -171,7 +172,12 @@ def rank(found: Mapping[str, Statistic], metric: str) -> list[str]:
 
 
 def lead_of(metric: str, one: float, other: float) -> float:
-    """Return by how much one value of a figure is better than another; negative where it is worse."""
+    """Return by how much one value of a figure is better than another; negative where it is worse.
+
+    A part that tells less than chance leaks nothing, as one at chance does: there is no lead below it.
+    """
+    if metric in _OVER_CHANCE:
+        one, other = max(one, 0.0), max(other, 0.0)
     return other - one if direction_of(metric) == "lower" else one - other
 
 

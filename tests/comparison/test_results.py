@@ -15,6 +15,7 @@ from diffusegae.comparison.results import (
     gather,
     lead_of,
     read_results,
+    statistic_of,
     study_of,
     summarise,
     write_results,
@@ -83,6 +84,14 @@ def test_a_lead_is_positive_where_the_first_is_better() -> None:
     assert lead_of("reconstruct/random/ssim", 0.9, 0.5) == 0.4
     assert lead_of("reconstruct/random/mse", 0.75, 0.5) == -0.25
     assert lead_of("probe/identity/pose", 0.5, 0.75) == 0.25  # a part that tells less of another's attribute
+
+
+@pytest.mark.parametrize("metric", ["probe/mean_excess", "probe/max_excess"])
+def test_below_chance_there_is_no_lead(metric: str) -> None:
+    assert lead_of(metric, -0.5, 0.0) == lead_of(metric, 0.0, -0.5) == 0
+    assert lead_of(metric, -0.5, 0.25) == -lead_of(metric, 0.25, -0.5) == 0.25
+    level = {"one": {metric: statistic_of([-0.5, -0.5])}, "other": {metric: statistic_of([-0.25, -0.25])}}
+    assert best_of(level, metric) is None
 
 
 def test_best_is_ahead_by_more_than_the_spread_or_not() -> None:
