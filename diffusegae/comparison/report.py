@@ -5,13 +5,12 @@ from pathlib import Path
 
 import yaml
 
-from diffusegae.comparison import chart, sections, tables
+from diffusegae.comparison import chart, sections, studies, tables
 from diffusegae.comparison.claims import answer, draw_claims, plan_claims
 from diffusegae.comparison.grids import draw_code_grid, draw_grids
 from diffusegae.comparison.measured import Measured
 from diffusegae.comparison.results import Results, Summary, rank
 from diffusegae.comparison.sections import RECOMBINE, REPLACE, Content
-from diffusegae.comparison.studies import draw_ablations
 from diffusegae.comparison.subjects import TITLES
 from diffusegae.comparison.tables import MARKS, show, show_spread, show_statistic
 from diffusegae.config.compare import METHODS, OURS
@@ -69,12 +68,12 @@ def write_report(
         *_draw(_named(pictures, "replacement")),
         *sections.smoothness(content, config.compare.path_steps, measured),
         *([page.heading("Interpolation (Figs 8 and 9)"), *_draw(interpolations)] if interpolations else []),
-        *draw_ablations(results.ablations, min(config.compare.path_steps)),
+        *studies.draw_ablations(results.ablations, min(config.compare.path_steps)),
         *sections.budgets(content),
         *_method(content, config, notes),
     ]
     path = output / REPORT
-    style = chart.STYLE + tables.STYLE
+    style = chart.STYLE + tables.STYLE + studies.STYLE
     path.write_text(page.page(f"Comparison: {config.name}", body, style), encoding="utf-8")
     return path
 

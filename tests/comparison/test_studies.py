@@ -1,8 +1,10 @@
 """The ablations' marks: a variant differs where it does so by more than the spread of the config's seeds."""
 
+import re
+
 import pytest
 
-from diffusegae.comparison.results import Statistic
+from diffusegae.comparison.results import Statistic, Study
 from diffusegae.comparison.studies import compare, draw_ablations
 from diffusegae.comparison.tables import Column
 from diffusegae.metrics.page import Cell
@@ -41,3 +43,16 @@ def test_a_difference_that_is_not_seen_in_the_figures_is_not_marked() -> None:
 
 def test_without_ablations_there_is_no_section() -> None:
     assert draw_ablations({}, 20) == []
+
+
+def test_the_config_stands_first_and_once_and_each_variant_under_its_question() -> None:
+    def study(name: str, ssim: float) -> Study:
+        return Study(name=name, figures={SSIM.metric: seeds(ssim, 0.01)}, seconds=seeds(60, None, 1))
+
+    whole = study("the config", 0.9)
+    drawn = draw_ablations({"Shift": [whole, study("off", 0.5)], "Width": [whole, study("wide", 0.99)]}, 20)
+    headings = re.findall(r"<tr[^>]*><th>([^<]*)</th>", "".join(drawn))
+    assert headings == ["", "the config", "Shift", "off", "Width", "wide"]
+    assert 'class="worse">0.500' in drawn[-1]
+    assert 'class="better">0.990' in drawn[-1]
+    assert "LPIPS" not in drawn[-1]  # a column that nothing was measured for
