@@ -45,11 +45,13 @@ def random_images(count: int, size: int = 32, seed: int = 0) -> Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def save_tiny_checkpoint(folder: Path, config: PipelineConfig, schema: AttributeSchema, seed: int = 0) -> DiffuseGAE:
+def save_tiny_checkpoint(
+    folder: Path, config: PipelineConfig, schema: AttributeSchema, seed: int = 0, stage: str = "finetune"
+) -> DiffuseGAE:
     """Write a checkpoint of a tiny model and return the model."""
     model = tiny_model(config, schema, seed)
     meta = CheckpointMeta(
-        stage="finetune", samples_seen=64, positions=(Position(),), config=config, attributes=schema, versions={}
+        stage=stage, samples_seen=64, positions=(Position(),), config=config, attributes=schema, versions={}
     )
     save_checkpoint(folder, meta, {"model": model.state_dict(), "ema": model.state_dict()})
     return model
