@@ -16,8 +16,8 @@ from diffusegae.config.base import Config
 
 RESULTS = "results.json"
 
-_LOW = {"mse", "lpips", "fd_vgg16", "mean_excess", "max_excess"}
-_OVER_CHANCE = {"probe/mean_excess", "probe/max_excess"}
+_OVER_CHANCE = {"mean_excess", "max_excess"}
+_LOW = {"mse", "lpips", "fd_vgg16"} | _OVER_CHANCE
 _NEITHER = {"count", "fd_count", "is_divided", "width"}
 _REFERENCES = {"chance", "majority", "judge"}
 
@@ -176,7 +176,7 @@ def lead_of(metric: str, one: float, other: float) -> float:
 
     A part that tells less than chance leaks nothing, as one at chance does: there is no lead below it.
     """
-    if metric in _OVER_CHANCE:
+    if metric.split("/")[-1] in _OVER_CHANCE:
         one, other = max(one, 0.0), max(other, 0.0)
     return other - one if direction_of(metric) == "lower" else one - other
 

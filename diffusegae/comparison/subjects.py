@@ -13,7 +13,6 @@ from diffusegae.baselines.loading import load_baseline
 from diffusegae.checkpoint import read_meta
 from diffusegae.config.compare import OURS, MethodName
 from diffusegae.config.model import SamplingConfig
-from diffusegae.diffusion.process import Denoise, from_prediction
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.loading import load_editor
 from diffusegae.editing.method import Codes, Images, Method
@@ -81,8 +80,7 @@ def load_subject(name: MethodName, checkpoint: Path, expected: AttributeSchema, 
         editor = load_editor(checkpoint, device, expected)
         counts = editor.model.parameter_counts()
         if read_meta(checkpoint).stage == "pretrain":
-            first = _stage_1(editor)
-            return Subject(name, first, LatentPath(first), counts["encoder"] + counts["unet"])
+            return Subject(name, _stage_1(editor), DdimPath(editor, "z_sem"), counts["encoder"] + counts["unet"])
         return Subject(name, editor, DdimPath(editor), _count(counts))
     baseline: Baseline = load_baseline(checkpoint, expected)
     method = baseline.method(device)
@@ -98,12 +96,7 @@ def prepare_subject(subject: Subject, judging: Judging) -> None:
 
 
 def _stage_1(editor: Editor) -> LatentDiffusionMethod:
-    config, model = editor.config, editor.model
-
-    def denoiser(z_sem: Codes) -> Denoise:
-        return from_prediction(model.predictor(z_sem), editor.schedule, config.diffusion.prediction)
-
-    return LatentDiffusionMethod(model.encode, denoiser, config, editor.schema, editor.device)
+    return LatentDiffusionMethod(editor.model.encode, editor.denoiser, editor.config, editor.schema, editor.device)
 
 
 def _encode(method: Method | Editor, judging: Judging) -> Tensor:

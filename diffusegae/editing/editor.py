@@ -14,7 +14,7 @@ from torch import Tensor
 from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion import samplers
-from diffusegae.diffusion.process import from_prediction, noise_for_seeds
+from diffusegae.diffusion.process import Denoise, from_prediction, noise_for_seeds
 from diffusegae.diffusion.schedule import schedule_of
 from diffusegae.editing import recipes
 from diffusegae.editing.method import Codes, Images
@@ -60,16 +60,20 @@ class Editor:
         """Return z_dis, [batch, z_dis]."""
         return self.model.disentangle(self.model.encode(images.to(self.device)))
 
+    def denoiser(self, z_sem: Float[Tensor, "batch z_sem"]) -> Denoise:
+        """Return the predictor of eps at a fixed z_sem."""
+        return from_prediction(self.model.predictor(z_sem), self.schedule, self.config.diffusion.prediction)
+
     @torch.inference_mode()
     def infer_noise(self, images: Images, codes: Codes) -> Noise:
         """Return the x_T from which the codes generate these very images (Eq. 7)."""
-        denoise = self._denoiser(self.model.entangle(codes))
+        denoise = self.denoiser(self.model.entangle(codes))
         return samplers.invert(denoise, images.to(self.device), self.schedule, self.sampling)
 
     @torch.inference_mode()
     def generate(self, codes: Codes, x_T: Noise, on_step: OnImages | None = None) -> Images:
         """Return images of codes from given noise; `on_step` sees each step's estimate of x_0."""
-        denoise = self._denoiser(self.model.entangle(codes))
+        denoise = self.denoiser(self.model.entangle(codes))
         return samplers.sample(denoise, x_T, self.schedule, self.sampling, on_step)
 
     def decode(self, codes: Codes, seeds: Sequence[int]) -> Images:
@@ -123,7 +127,3 @@ class Editor:
 
     def _noise_or_none(self, seeds: Sequence[int] | None) -> Noise | None:
         return None if seeds is None else self.noise(seeds)
-
-    def _denoiser(self, z_sem: Float[Tensor, "batch z_sem"]) -> Callable[[Tensor, Tensor], Tensor]:
-        kind = self.config.diffusion.prediction
-        return from_prediction(self.model.predictor(z_sem), self.schedule, kind)

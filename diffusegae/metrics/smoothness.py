@@ -25,7 +25,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from diffusegae.diffusion import ddim
-from diffusegae.diffusion.process import from_prediction, noise_for_seeds
+from diffusegae.diffusion.process import noise_for_seeds
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.method import Codes, Images
 from diffusegae.metrics.counterfactual import Perceptual
@@ -84,8 +84,7 @@ class DdimPath:
         """Return images in [-1, 1], on the editor's device; raises ValueError for steps without an integer stride."""
         editor, codes, x_T = self.editor, codes.to(self.editor.device), x_T.to(self.editor.device)
         z_sem = editor.model.entangle(codes) if self.code == "z_dis" else codes
-        denoise = from_prediction(editor.model.predictor(z_sem), editor.schedule, editor.config.diffusion.prediction)
-        return ddim.sample(denoise, x_T, editor.schedule, steps, clip=editor.sampling.clip).clamp(-1, 1)
+        return ddim.sample(editor.denoiser(z_sem), x_T, editor.schedule, steps, clip=editor.sampling.clip).clamp(-1, 1)
 
 
 @dataclass(frozen=True)
