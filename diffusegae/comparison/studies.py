@@ -9,7 +9,7 @@ from diffusegae.metrics import page
 from diffusegae.metrics.figures import NOT_MEASURED
 from diffusegae.metrics.page import Cell, Row
 
-# What variants are judged by, where it was measured; and PPL at the fewest steps.
+# What variants are judged by, where it was measured, beside PPL at the fewest steps.
 KEY_FIGURES: tuple[Column, ...] = (
     Column("probe/mean_diagonal", "parts know their own"),
     Column("probe/mean_excess", "and leak"),
@@ -32,7 +32,8 @@ STYLE = """
 .ablations table { font-size: .82rem; margin: 0 auto; }
 .ablations th, .ablations td { padding: .26rem .4rem; }
 .ablations thead th { font-size: .78rem; white-space: normal; min-width: 4.6rem; }
-.ablations tbody th { padding-left: 1rem; position: sticky; left: 0; background: var(--ground); }
+.ablations tbody th { padding-left: 1rem; white-space: normal; min-width: 10.5rem; }
+.ablations tbody th { position: sticky; left: 0; background: var(--ground); }
 .ablations tr.question td { border-bottom: 0; }
 .ablations tr.question th { border-bottom: 0; padding: .9rem 0 .1rem; font-weight: 700; }
 """
@@ -45,7 +46,7 @@ def draw_ablations(ablations: Ablations, shortest: int) -> list[str]:
     every = [study for studies in ablations.values() for study in studies]
     columns = [
         column
-        for column in (*KEY_FIGURES, Column(f"ppl/T{shortest}", f"PPL, T = {shortest}", "length"))
+        for column in (Column(f"ppl/T{shortest}", f"PPL, T = {shortest}", "length"), *KEY_FIGURES)
         if any(column.metric in study.figures for study in every)
     ]
     header = [Cell(text) for text in ("", *(column.label for column in columns), "seconds of training")]
