@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diffusegae.baselines.baseline import Baseline, Goal, Samples
+from diffusegae.baselines.baseline import Baseline, Goal, Samples, Terms
 from diffusegae.baselines.pixel_autoencoder import PixelAutoEncoder
 from diffusegae.baselines.pixel_method import PixelAutoEncoderMethod
 from diffusegae.config.pipeline import PipelineConfig
@@ -41,7 +41,7 @@ class AeDs(Baseline):
         """Return each attribute's logits, read from its own part."""
         return [head(codes[:, part]) for head, part in zip(self.heads, self.schema.slices, strict=True)]
 
-    def loss(self, samples: Samples, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def loss(self, samples: Samples, draws: None) -> Terms:
         """Return the reconstruction's L1 and the attributes' cross-entropies, summed."""
         images, labels = samples.images.flatten(0, 1), samples.labels.flatten(0, 1)
         codes = self.autoencoder.encode(images)

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -33,18 +34,31 @@ class Samples:
         return [Samples(*each) for each in zip(self.images.chunk(pieces), self.labels.chunk(pieces), strict=True)]
 
 
-# (samples, generator on the CPU) -> (loss to minimise, terms to report)
-Loss = Callable[[Samples, torch.Generator], tuple[Float[Tensor, ""], dict[str, Tensor]]]
+Terms = tuple[Float[Tensor, ""], dict[str, Tensor]]  # the loss to minimise, and what is reported of it
+Draw = Callable[[Samples, torch.Generator], Any]  # what chance decides of samples, for the loss to read
+Loss = Callable[[Samples, Any], Terms]
+
+
+def draw_nothing(samples: Samples, generator: torch.Generator) -> None:
+    """Draw for a loss that leaves nothing to chance."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A loss and the parts of a baseline whose weights it moves, every `every` steps."""
+    """A loss and the parts of a baseline whose weights it moves, every `every` steps.
+
+    What the loss leaves to chance is drawn before it, so that the loss can be compiled.
+    """
 
     name: str
     loss: Loss
     trains: Mapping[str, nn.Module]
     every: int = 1
+    draw: Draw = draw_nothing
+
+    def measure(self, samples: Samples, generator: torch.Generator) -> Terms:
+        """Draw, and return the loss with its terms."""
+        return self.loss(samples, self.draw(samples, generator))
 
 
 class Baseline(nn.Module, ABC):

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
-from diffusegae.baselines.baseline import Baseline, Goal, Samples
+from diffusegae.baselines.baseline import Baseline, Goal, Samples, Terms
 from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion import samplers
@@ -19,7 +19,7 @@ from diffusegae.diffusion.process import Denoise, from_prediction, noise_for_see
 from diffusegae.diffusion.schedule import schedule_of
 from diffusegae.editing.method import Codes, Images, UnsupportedError
 from diffusegae.editing.operations import slerp
-from diffusegae.losses.simple import denoising_loss, draw_noise
+from diffusegae.losses.simple import NoisyBatch, denoising_loss, draw_noise
 from diffusegae.models.unet import Condition, UNet
 from diffusegae.schema import AttributeSchema
 
@@ -48,12 +48,16 @@ class Ddim(Baseline):
 
     def goals(self) -> Sequence[Goal]:
         """Return L_simple alone."""
-        return [Goal("simple", self.loss, {"unet": self.unet, "shared": self.shared})]
+        return [Goal("simple", self.loss, {"unet": self.unet, "shared": self.shared}, draw=self.draw)]
 
-    def loss(self, samples: Samples, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def draw(self, samples: Samples, generator: torch.Generator) -> NoisyBatch:
+        """Draw t and eps of each image."""
+        return draw_noise(samples.images.flatten(0, 1), self.schedule, self.kind, generator)
+
+    def loss(self, samples: Samples, draws: NoisyBatch) -> Terms:
         """Return L_simple (Eq. 1 without z)."""
-        noisy = draw_noise(samples.images.flatten(0, 1), self.schedule, generator)
-        return denoising_loss(self.unet, noisy, self.shared(len(noisy.x_0)), self.schedule, self.kind, 0.0)
+        x_0 = samples.images.flatten(0, 1)
+        return denoising_loss(self.unet, x_0, draws, self.shared(len(x_0)), 0.0)
 
     def condition(self, count: int) -> Condition:
         """Return what the network reads in place of a picture's z."""

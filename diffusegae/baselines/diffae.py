@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diffusegae.baselines.baseline import Baseline, Goal, Samples
+from diffusegae.baselines.baseline import Baseline, Goal, Samples, Terms
 from diffusegae.baselines.latent_diffusion import LatentDiffusionMethod
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion.process import Denoise, from_prediction
 from diffusegae.diffusion.schedule import schedule_of
-from diffusegae.losses.simple import denoising_loss, draw_noise
+from diffusegae.losses.simple import NoisyBatch, denoising_loss, draw_noise
 from diffusegae.models.half_unet import HalfUNetEncoder
 from diffusegae.models.unet import UNet
 from diffusegae.schema import AttributeSchema
@@ -33,13 +33,16 @@ class DiffAe(Baseline):
 
     def goals(self) -> Sequence[Goal]:
         """Return L_simple alone."""
-        return [Goal("simple", self.loss, {"encoder": self.encoder, "unet": self.unet})]
+        return [Goal("simple", self.loss, {"encoder": self.encoder, "unet": self.unet}, draw=self.draw)]
 
-    def loss(self, samples: Samples, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def draw(self, samples: Samples, generator: torch.Generator) -> NoisyBatch:
+        """Draw t and eps of each image."""
+        return draw_noise(samples.images.flatten(0, 1), self.schedule, self.kind, generator)
+
+    def loss(self, samples: Samples, draws: NoisyBatch) -> Terms:
         """Return L_simple of images under the condition of their own z_sem (Eq. 1), and the canvas' part of it."""
-        noisy = draw_noise(samples.images.flatten(0, 1), self.schedule, generator)
-        lambda_canvas = self.config.baselines.diffae.lambda_canvas
-        return denoising_loss(self.unet, noisy, self.encoder(noisy.x_0), self.schedule, self.kind, lambda_canvas)
+        x_0, lambda_canvas = samples.images.flatten(0, 1), self.config.baselines.diffae.lambda_canvas
+        return denoising_loss(self.unet, x_0, draws, self.encoder(x_0), lambda_canvas)
 
     def denoiser(self, z_sem: Float[Tensor, "batch z_sem"]) -> Denoise:
         """Return the predictor of eps at a fixed z_sem."""

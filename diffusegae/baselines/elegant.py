@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diffusegae.baselines.baseline import Baseline, Goal, Samples, held_still
+from diffusegae.baselines.baseline import Baseline, Goal, Samples, Terms, held_still
 from diffusegae.baselines.halvings import halved
 from diffusegae.baselines.label_maps import LabelledConv2d, one_hots
 from diffusegae.baselines.picture_code import Parts, PictureMethod
@@ -183,19 +183,23 @@ class Elegant(Baseline):
     def goals(self) -> Sequence[Goal]:
         """Return the critics' goal, then that of encoder and decoder."""
         return (
-            Goal("critic", self.critic_loss, {"critics": self.critics}),
-            Goal("generator", self.generator_loss, {"encoder": self.encoder, "decoder": self.decoder}),
+            Goal("critic", self.critic_loss, {"critics": self.critics}, draw=self.draw),
+            Goal("generator", self.generator_loss, {"encoder": self.encoder, "decoder": self.decoder}, draw=self.draw),
         )
 
     def method(self, device: torch.device | str = "cpu") -> "ElegantMethod":
         """Return the method that edits with these weights; moves them to the device, into eval mode."""
         return ElegantMethod(self.to(device).eval(), device)
 
-    def critic_loss(self, samples: Samples, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def draw(self, samples: Samples, generator: torch.Generator) -> int:
+        """Draw the attribute that is exchanged."""
+        return int(torch.randint(len(self.channels), (), generator=generator, device=generator.device))
+
+    def critic_loss(self, samples: Samples, j: int) -> Terms:
         """Return the critics' cross-entropies of true pictures and of exchanged ones, of pairs that differ."""
         images, labels = samples.images.flatten(0, 1), samples.labels.flatten(0, 1)
         with torch.no_grad():
-            exchange = self.exchange(images, labels, self.encoder(images), generator)
+            exchange = self.exchange(images, labels, self.encoder(images), j)
         fakes = self.critics(exchange.images, self.one_hots(exchange.labels))
         trues = self.critics(images, self.one_hots(labels))
         # A picture is on one side of two pairs, so its logit counts in both. Each mean stands for A's and for B's.
@@ -207,15 +211,13 @@ class Elegant(Baseline):
         terms = {"critic_full": full.detach(), "critic_half": half.detach()}
         return (full + self.settings.half_weight * half) / 4, terms
 
-    def generator_loss(
-        self, samples: Samples, generator: torch.Generator
-    ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def generator_loss(self, samples: Samples, j: int) -> Terms:
         """Return the error of unexchanged reconstructions, and how far the critics see through exchanged pictures."""
         images, labels = samples.images.flatten(0, 1), samples.labels.flatten(0, 1)
         features = self.encoder(images)
         # Every picture is A of one pair and B of another: the sum over both sides is twice the mean.
         reconstruction = 2 * F.mse_loss(self.add_residual(images, features, features[-1]), images)
-        exchange = self.exchange(images, labels, features, generator)
+        exchange = self.exchange(images, labels, features, j)
         with held_still(self.critics):
             logits = self.critics(exchange.images, self.one_hots(exchange.labels))
         full, half = (2 * adversarial_loss(each, True, exchange.changed) for each in logits)
@@ -228,10 +230,9 @@ class Elegant(Baseline):
         images: Float[Tensor, "batch 3 height width"],
         labels: Int64[Tensor, "batch attributes"],
         features: Sequence[Tensor],
-        generator: torch.Generator,
+        j: int,
     ) -> Exchange:
-        """Exchange a drawn attribute between neighbours: the first half are all pairs' A, the second all their B."""
-        j = int(torch.randint(len(self.channels), (), generator=generator))
+        """Exchange attribute j between neighbours: the first half are all pairs' A, the second all their B."""
         order = torch.arange(len(images), device=images.device)
         rows, donors = order.repeat(2), torch.cat([order.roll(1), order.roll(-1)])
         own = features[-1]

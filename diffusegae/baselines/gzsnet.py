@@ -6,14 +6,12 @@ Our GAE's loss is its, so the two differ in what it is minimised on: pixels here
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from diffusegae.baselines.baseline import Baseline, Goal, Samples
+from diffusegae.baselines.baseline import Baseline, Goal, Samples, Terms
 from diffusegae.baselines.pixel_autoencoder import PixelAutoEncoder
 from diffusegae.baselines.pixel_method import PixelAutoEncoderMethod
 from diffusegae.config.pipeline import PipelineConfig
-from diffusegae.losses.disentangle import disentanglement_loss, draw_donors, group_layout
+from diffusegae.losses.disentangle import GroupDraws, disentanglement_loss, draw_groups, group_layout
 from diffusegae.schema import AttributeSchema
 
 
@@ -28,18 +26,21 @@ class GzsNet(Baseline):
 
     def goals(self) -> Sequence[Goal]:
         """Return the one goal."""
-        return [Goal("gzs", self.loss, {"autoencoder": self.autoencoder})]
+        return [Goal("gzs", self.loss, {"autoencoder": self.autoencoder}, draw=self.draw)]
 
     def method(self, device: torch.device | str = "cpu") -> PixelAutoEncoderMethod:
         """Return the method that edits with these weights."""
         image_size = self.config.model.image_size
         return PixelAutoEncoderMethod(self.to(device).eval().autoencoder, self.schema, image_size, device)
 
-    def loss(self, samples: Samples, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def draw(self, samples: Samples, generator: torch.Generator) -> GroupDraws:
+        """Draw donors and sources of each GROUP."""
+        return draw_groups(len(samples), self.layout, "group", generator)
+
+    def loss(self, samples: Samples, draws: GroupDraws) -> Terms:
         """Return reconstruction, swaps and, if it has weight, the cycle through a random recombination."""
         settings, codec = self.settings, self.autoencoder
-        donors = draw_donors(len(samples), self.layout, "group", generator)
-        terms = disentanglement_loss(codec.encode, codec.decode, samples.images, self.layout, donors, generator)
+        terms = disentanglement_loss(codec.encode, codec.decode, samples.images, self.layout, draws)
         loss = terms.reconstruction + settings.lambda_combine * terms.swap
         if settings.lambda_unsup > 0:  # at zero, the published default, its backward would only add zeros
             loss = loss + settings.lambda_unsup * terms.reassembly

@@ -22,14 +22,14 @@ from jaxtyping import Float, Float64, Int64, Num
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diffusegae.baselines.baseline import Baseline, Goal, Samples
+from diffusegae.baselines.baseline import Baseline, Goal, Samples, Terms
 from diffusegae.baselines.ddim import Ddim
 from diffusegae.baselines.latent_diffusion import LatentDiffusionMethod
 from diffusegae.config.model import ModelConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion.process import Denoise, per_image, predict_eps
 from diffusegae.diffusion.schedule import Schedule, schedule_of
-from diffusegae.losses.simple import add_canvas_loss, draw_noise
+from diffusegae.losses.simple import NoisyBatch, add_canvas_loss, draw_noise
 from diffusegae.models.layers import SelfAttention, group_norm, timestep_embedding, zero_init
 from diffusegae.models.unet import Canvas, Condition, build_middle, build_up, climb, embedding_mlp, levels_of
 from diffusegae.schema import AttributeSchema
@@ -163,18 +163,22 @@ class Pdae(Baseline):
 
     def goals(self) -> Sequence[Goal]:
         """Return the weighted error of the shifted prediction alone."""
-        return [Goal("shift", self.loss, {"encoder": self.encoder, "estimator": self.estimator})]
+        return [Goal("shift", self.loss, {"encoder": self.encoder, "estimator": self.estimator}, draw=self.draw)]
 
-    def loss(self, samples: Samples, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def draw(self, samples: Samples, generator: torch.Generator) -> NoisyBatch:
+        """Draw t and eps of each image."""
+        return draw_noise(samples.images.flatten(0, 1), self.schedule, self.dpm.kind, generator)
+
+    def loss(self, samples: Samples, draws: NoisyBatch) -> Terms:
         """Return E[w_t || eps - (eps_theta + c_t G) ||^2], the mean over images and pixels, and the canvas' part."""
-        noisy = draw_noise(samples.images.flatten(0, 1), self.schedule, generator)
-        condition = self.estimator.condition(self.encoder(noisy.x_0))
-        eps, gradient = self.estimate(noisy.x_t, noisy.t, condition)
-        shifted = eps + per_image(shift_coefficient(noisy.t, self.schedule), eps) * gradient
-        errors = per_image(loss_weight(noisy.t, self.schedule), eps) * (noisy.eps - shifted).square()
+        x_0 = samples.images.flatten(0, 1)
+        condition = self.estimator.condition(self.encoder(x_0))
+        eps, gradient = self.estimate(draws.x_t, draws.t, condition)
+        shifted = eps + per_image(shift_coefficient(draws.t, self.schedule), eps) * gradient
+        errors = per_image(loss_weight(draws.t, self.schedule), eps) * (draws.eps - shifted).square()
         shift, weight = errors.mean(), self.config.baselines.pdae.lambda_canvas
         unshuffle = self.estimator.unshuffle
-        return add_canvas_loss(shift, {"shift": shift.detach()}, condition.canvas, noisy.x_0, unshuffle, weight)
+        return add_canvas_loss(shift, {"shift": shift.detach()}, condition.canvas, x_0, unshuffle, weight)
 
     def estimate(
         self,

@@ -14,13 +14,14 @@ That is how it was published, and it is left so.
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diffusegae.baselines.baseline import Baseline, Goal, Samples, held_still
+from diffusegae.baselines.baseline import Baseline, Goal, Samples, Terms, held_still
 from diffusegae.baselines.halvings import halved
 from diffusegae.baselines.instance_norm import InstanceNormResidual, norm_and_relu, normalised
 from diffusegae.baselines.label_maps import LabelledConv2d, one_hots
@@ -85,10 +86,9 @@ def gradient_penalty(
     score: Callable[[Tensor], Tensor],
     real: Float[Tensor, "batch 3 height width"],
     fake: Float[Tensor, "batch 3 height width"],
-    generator: torch.Generator,
+    mix: Float[Tensor, "batch 1 1 1"],
 ) -> Float[Tensor, ""]:
-    """Return WGAN-GP's (|grad| - 1)^2 of an image's summed scores, at random places between real and fake."""
-    mix = torch.rand(len(real), 1, 1, 1, generator=generator).to(real.device)
+    """Return WGAN-GP's (|grad| - 1)^2 of an image's summed scores, at places between real (mix 1) and fake (0)."""
     between = torch.lerp(fake, real, mix).detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(score(between).sum(), between, create_graph=True)
     norms: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
@@ -101,6 +101,26 @@ def class_loss(
     """Return the cross-entropy of each attribute's logits, summed over attributes."""
     split = logits.split(list(cardinalities), dim=1)
     return torch.stack([F.cross_entropy(each, labels[:, j]) for j, each in enumerate(split)]).sum()
+
+
+class Mixes(NamedTuple):
+    """What chance decides of the critic's loss: whose labels are targets, and the places between real and fake."""
+
+    order: Int64[Tensor, " batch"]
+    mix: Float[Tensor, "batch 1 1 1"]
+
+
+def draw_order(samples: Samples, generator: torch.Generator) -> Int64[Tensor, " batch"]:
+    """Draw a permutation of all images of the samples."""
+    count = samples.labels.shape[:2].numel()
+    return torch.randperm(count, generator=generator, device=generator.device).to(samples.labels.device)
+
+
+def draw_mixes(samples: Samples, generator: torch.Generator) -> Mixes:
+    """Draw a permutation of all images of the samples, and a place for each."""
+    order = draw_order(samples, generator)
+    mix = torch.rand(len(order), 1, 1, 1, generator=generator, device=generator.device)
+    return Mixes(order, mix.to(order.device))
 
 
 class StarGan(Baseline):
@@ -119,32 +139,36 @@ class StarGan(Baseline):
     def goals(self) -> Sequence[Goal]:
         """Return the critic's goal and, every few steps, the generator's."""
         return (
-            Goal("critic", self.critic_loss, {"critic": self.critic}),
-            Goal("generator", self.generator_loss, {"generator": self.generator}, self.settings.critics_per_generator),
+            Goal("critic", self.critic_loss, {"critic": self.critic}, draw=draw_mixes),
+            Goal(
+                "generator",
+                self.generator_loss,
+                {"generator": self.generator},
+                self.settings.critics_per_generator,
+                draw_order,
+            ),
         )
 
     def method(self, device: torch.device | str = "cpu") -> "StarGanMethod":
         """Return the method that edits with these weights; moves them to the device, into eval mode."""
         return StarGanMethod(self.to(device).eval(), device)
 
-    def critic_loss(self, samples: Samples, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def critic_loss(self, samples: Samples, draws: Mixes) -> Terms:
         """Return WGAN-GP's loss and the cross-entropy of true pictures' values."""
-        images, labels, targets = self._batch(samples, generator)
+        images, labels, targets = self._batch(samples, draws.order)
         with torch.no_grad():
             fakes = self.generator(images, self.one_hots(targets))
         scores, logits = self.critic(images)
         distance = scores.mean() - self.critic(fakes)[0].mean()
-        penalty = gradient_penalty(lambda between: self.critic(between)[0], images, fakes, generator)
+        penalty = gradient_penalty(lambda between: self.critic(between)[0], images, fakes, draws.mix)
         values = class_loss(logits, labels, self.schema.cardinalities)
         loss = -distance + self.settings.lambda_penalty * penalty + self.settings.lambda_class * values
         terms = {"critic_distance": distance, "critic_penalty": penalty, "critic_class": values}
         return loss, {name: term.detach() for name, term in terms.items()}
 
-    def generator_loss(
-        self, samples: Samples, generator: torch.Generator
-    ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def generator_loss(self, samples: Samples, order: Int64[Tensor, " batch"]) -> Terms:
         """Return what the critic thinks of the fakes, their distance from the target, and the way back (L1)."""
-        images, labels, targets = self._batch(samples, generator)
+        images, labels, targets = self._batch(samples, order)
         fakes = self.generator(images, self.one_hots(targets))
         with held_still(self.critic):
             scores, logits = self.critic(fakes)
@@ -166,13 +190,12 @@ class StarGan(Baseline):
         return torch.stack([each.argmax(dim=1) for each in split], dim=1)
 
     def _batch(
-        self, samples: Samples, generator: torch.Generator
+        self, samples: Samples, order: Int64[Tensor, " batch"]
     ) -> tuple[
         Float[Tensor, "batch 3 height width"], Int64[Tensor, "batch attributes"], Int64[Tensor, "batch attributes"]
     ]:
         """Return images, their labels, and as targets the labels of others of the batch."""
         images, labels = samples.images.flatten(0, 1), samples.labels.flatten(0, 1)
-        order = torch.randperm(len(labels), generator=generator).to(labels.device)
         return images, labels, labels[order]
 
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from diffusegae.config.base import Config
 from diffusegae.config.training import PretrainConfig, StageConfig
@@ -79,6 +79,15 @@ class StarGanConfig(StageConfig):
     lambda_penalty: float = Field(10.0, ge=0, description="Weight of the gradient penalty.")
     lambda_class: float = Field(1.0, ge=0, description="Weight of the attributes' cross-entropy.")
     lambda_cycle: float = Field(10.0, ge=0, description="Weight of the way back to the source (L1).")
+
+    @model_validator(mode="after")
+    def _check_compile(self) -> "StarGanConfig":
+        if self.compile:
+            raise ValueError(
+                "baselines.stargan.compile is true, but torch.compile cannot differentiate the gradient penalty;"
+                " leave it false"
+            )
+        return self
 
 
 class ElegantConfig(StageConfig):

@@ -14,7 +14,10 @@ class StageConfig(Config):
 
     num_samples: int = Field(gt=0, description="Samples to train on in all; progress is counted in them.")
     batch_size: int = Field(gt=0, description="Samples per optimizer step, over all workers.")
-    accumulate: int = Field(1, gt=0, description="Pieces a worker cuts its share of a batch into.")
+    accumulate: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
+        1,
+        description="Pieces a worker cuts its share of a batch into; auto takes the fewest that fit the GPU's memory.",
+    )
     learning_rate: float = Field(gt=0, description="Adam's rate, without weight decay.")
     betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's betas.")
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
@@ -23,10 +26,15 @@ class StageConfig(Config):
         1.0, ge=0, le=1, description="Share of the run after which the rate falls linearly to zero."
     )
     ema_decay: float = Field(0.9999, ge=0, lt=1, description="Decay of the weights' moving average.")
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="bfloat16 runs the forward under autocast."
+    precision: Literal["float32", "tf32", "bfloat16"] = Field(
+        "float32",
+        description="Arithmetic of the step: tf32 rounds the factors of matrix products on GPUs, bfloat16 runs the"
+        " forward under autocast. Weights and optimizer stay float32.",
     )
-    compile: bool = Field(False, description="Compile the networks with torch.compile.")
+    channels_last: bool = Field(
+        False, description="Keep images and convolutions in NHWC, which GPUs' tensor cores read directly."
+    )
+    compile: bool = Field(False, description="Compile loss and networks with torch.compile.")
     report_every_samples: int = Field(6400, gt=0, description="Samples between two reports of metrics.")
     checkpoint_every_samples: int = Field(25600, gt=0, description="Samples between two checkpoints.")
     grid_every_samples: int = Field(51200, gt=0, description="Samples between two pictures.")
@@ -111,6 +119,9 @@ class ResourcesConfig(Config):
         default_factory=dict, description="Custom resources of each worker, e.g. {trainer: 1} to keep it on some nodes."
     )
     placement: Literal["PACK", "SPREAD"] = Field("PACK", description="Few nodes, or as many as there are.")
+    compress_gradients: bool = Field(
+        False, description="Send gradients between GPU workers as bfloat16, for networks slower than NVLink."
+    )
     decode: Literal["worker", "cluster"] = Field(
         "worker", description="Who decodes images: the training workers, or tasks on any node's CPUs, for fast GPUs."
     )
@@ -141,6 +152,11 @@ class ResourcesConfig(Config):
 
     @model_validator(mode="after")
     def _check_workers(self) -> "ResourcesConfig":
+        if self.compress_gradients and not self.gpus_per_worker:
+            raise ValueError(
+                "resources.compress_gradients sends bfloat16 over NCCL, which needs GPUs, but resources.gpus_per_worker"
+                " is 0; change one of them"
+            )
         if self.min_workers > self.max_workers:
             raise ValueError(f"resources.num_workers is [min, max], but {self.num_workers} begins with the larger one")
         return self

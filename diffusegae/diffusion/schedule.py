@@ -5,7 +5,7 @@ x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps. It stays float64 until 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float64, Int64
@@ -19,6 +19,7 @@ class Schedule:
     """Hold alpha_bar of timesteps 0 .. num_timesteps - 1, decreasing, in (0, 1)."""
 
     alpha_bar: Float64[Tensor, "num_timesteps"]
+    _copies: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def num_timesteps(self) -> int:
@@ -27,11 +28,9 @@ class Schedule:
 
     def at(self, t: Int64[Tensor, "batch"]) -> Float64[Tensor, "batch"]:
         """Look up alpha_bar of each image's timestep, on the device of t."""
-        return self.alpha_bar.to(t.device)[t]
-
-    def to(self, device: torch.device | str) -> "Schedule":
-        """Return the schedule on a device; spares training loops the copy that `at` makes otherwise."""
-        return Schedule(self.alpha_bar.to(device))
+        if t.device not in self._copies:  # copied to each device once, not at every step
+            self._copies[t.device] = self.alpha_bar.to(t.device)
+        return self._copies[t.device][t]
 
 
 def linear_schedule(num_timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> Schedule:

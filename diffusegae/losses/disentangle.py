@@ -7,6 +7,7 @@ with the centre. All of L_dis is L1, averaged over elements and summed over the 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -33,6 +34,11 @@ class GroupLayout:
         """Centre and partners."""
         return 1 + len(self.subsets)
 
+    @property
+    def num_codes(self) -> int:
+        """Codes that L_dis decodes per GROUP: the members', both sides of each swap, the rebuilt centre's and z_u."""
+        return self.num_members + 2 * len(self.subsets) + 2
+
     def reassembly_sources(self) -> list[list[int]]:
         """Return, per attribute, the members (never the centre) that share its value with the centre."""
         return [[1 + i for i, subset in enumerate(self.subsets) if j in subset] for j in range(len(self.parts))]
@@ -51,16 +57,21 @@ def swap_with_centre(
     return centres, partners
 
 
+def draw_sources(groups: int, layout: GroupLayout, generator: torch.Generator) -> Int64[Tensor, "groups parts"]:
+    """Draw which member supplies each part of the rebuilt centre: a partner that shares it, any where several do."""
+    device, columns = generator.device, []
+    for sources in layout.reassembly_sources():
+        chosen = torch.randint(0, len(sources), (groups,), generator=generator, device=device)
+        columns.append(torch.tensor(sources, device=device)[chosen])
+    return torch.stack(columns, dim=1)
+
+
 def reassemble_centre(
-    z_dis: Float[Tensor, "groups members z_dis"], layout: GroupLayout, generator: torch.Generator
+    z_dis: Float[Tensor, "groups members z_dis"], layout: GroupLayout, sources: Int64[Tensor, "groups parts"]
 ) -> Float[Tensor, "groups z_dis"]:
-    """Build the centre's code from partners alone, each part from one (drawn if several do) that shares it."""
-    columns = []
-    for part, sources in zip(layout.parts, layout.reassembly_sources(), strict=True):
-        chosen = torch.randint(0, len(sources), (len(z_dis),), generator=generator)
-        members = torch.tensor(sources)[chosen].to(z_dis.device)
-        columns.append(z_dis[torch.arange(len(z_dis), device=z_dis.device), members, part])
-    return torch.cat(columns, dim=1)
+    """Build the centre's code from partners alone, each part from the member that `draw_sources` named."""
+    rows = torch.arange(len(z_dis), device=z_dis.device)
+    return torch.cat([z_dis[rows, sources[:, j], part] for j, part in enumerate(layout.parts)], dim=1)
 
 
 def shared_part_distance(z_dis: Float[Tensor, "groups members z_dis"], layout: GroupLayout) -> Float[Tensor, ""]:
@@ -78,9 +89,10 @@ def part_ratios(z_dis: Float[Tensor, "groups members z_dis"], layout: GroupLayou
     distance = (z_dis[:, 1:] - z_dis[:, :1]).abs()
     ratios = []
     for j, part in enumerate(layout.parts):
-        sharing = torch.tensor([j in subset for subset in layout.subsets], device=z_dis.device)
+        sharing = [i for i, subset in enumerate(layout.subsets) if j in subset]
+        others = [i for i, subset in enumerate(layout.subsets) if j not in subset]
         per_partner = distance[..., part].mean(dim=(0, 2))
-        ratios.append(per_partner[sharing].mean() / per_partner[~sharing].mean().clamp_min(1e-6))
+        ratios.append(per_partner[sharing].mean() / per_partner[others].mean().clamp_min(1e-6))
     return torch.stack(ratios)
 
 
@@ -91,11 +103,41 @@ def draw_donors(
 
     'group': the parts come from different members of the same GROUP; 'batch': from any rows of the batch.
     """
-    members, parts = layout.num_members, len(layout.parts)
+    members, parts, device = layout.num_members, len(layout.parts), generator.device
     if donors == "batch":
-        return torch.randint(0, groups * members, (groups, parts), generator=generator)
-    order = torch.rand(groups, members, generator=generator).argsort(dim=1)[:, :parts]
-    return order + torch.arange(groups)[:, None] * members
+        return torch.randint(0, groups * members, (groups, parts), generator=generator, device=device)
+    order = torch.rand(groups, members, generator=generator, device=device).argsort(dim=1)[:, :parts]
+    return order + torch.arange(groups, device=device)[:, None] * members
+
+
+class Ways(NamedTuple):
+    """Ways between codes, drawn for `path_bend`: the rows at their two ends, and a place on each, in [0, .9)."""
+
+    ends: Int64[Tensor, "2 count"]
+    places: Float[Tensor, "count 1"]
+
+
+def draw_ways(codes: int, count: int, generator: torch.Generator) -> Ways:
+    """Draw `count` ways between random rows of so many codes."""
+    ends = torch.randint(0, codes, (2, count), generator=generator, device=generator.device)
+    return Ways(ends, (1 - STRIDE) * torch.rand(count, 1, generator=generator, device=generator.device))
+
+
+class GroupDraws(NamedTuple):
+    """What chance decides of L_dis: z_u's donors, the rebuilt centre's sources, and the ways that are followed."""
+
+    donors: Int64[Tensor, "groups parts"]
+    sources: Int64[Tensor, "groups parts"]
+    ways: Ways
+
+
+def draw_groups(groups: int, layout: GroupLayout, donors: str, generator: torch.Generator) -> GroupDraws:
+    """Draw what chance decides of L_dis of so many GROUPs, one way for each."""
+    return GroupDraws(
+        draw_donors(groups, layout, donors, generator),
+        draw_sources(groups, layout, generator),
+        draw_ways(groups * layout.num_codes, groups, generator),
+    )
 
 
 def group_layout(schema: AttributeSchema, shared: int) -> GroupLayout:
@@ -107,18 +149,16 @@ def path_bend(
     decode: Codec,
     codes: Float[Tensor, "rows z_dis"],
     decoded: Float[Tensor, "rows z"],
-    count: int,
-    generator: torch.Generator,
+    ways: Ways,
 ) -> Float[Tensor, ""]:
     """Return how far the decoder's velocity along a way between two codes is from the chord's, squared; 0 if straight.
 
-    `count` ways between random rows are drawn, and a place on each. Perceptual path length (section 4.4) is a squared
-    velocity, too, and among the ways between two ends the one of constant velocity has the least; L_dis knows ends
-    alone, and leaves it to the decoder to jump from one to the other.
+    Perceptual path length (section 4.4) is a squared velocity, too, and among the ways between two ends the one of
+    constant velocity has the least; L_dis knows ends alone, and leaves it to the decoder to jump from one to the other.
     """
-    starts, ends = torch.randint(0, len(codes), (2, count), generator=generator).to(codes.device)
-    places = (1 - STRIDE) * torch.rand(count, 1, generator=generator).to(codes.device)
-    here, there = (codes[starts] + at * (codes[ends] - codes[starts]) for at in (places, places + STRIDE))
+    starts, ends = ways.ends
+    places = (ways.places, ways.places + STRIDE)
+    here, there = (codes[starts] + at * (codes[ends] - codes[starts]) for at in places)
     before, after = decode(torch.cat([here, there])).chunk(2)
     return F.mse_loss((after - before) / STRIDE, decoded[ends] - decoded[starts])
 
@@ -151,23 +191,22 @@ def disentanglement_loss(
     decode: Codec,
     z: Float[Tensor, "groups members *shape"],
     layout: GroupLayout,
-    donors: Int64[Tensor, "groups parts"],
-    generator: torch.Generator,
+    draws: GroupDraws,
     target: Float[Tensor, "groups members *shape"] | None = None,
     with_bend: bool = False,
 ) -> Disentanglement:
     """Return L_r, L_ss and L_ur of GROUPs of normalised latents; `target` (default z) is what decoding must return.
 
     GZS-Net's are the same of images, which `encode` and `decode` then take and give. L_ss has 2 terms per partner
-    (both sides of the swap) and one for the centre rebuilt from its partners. `with_bend` follows one
-    way between codes per GROUP.
+    (both sides of the swap) and one for the centre rebuilt from its partners. `with_bend` follows the
+    ways that were drawn.
     """
     goal = z if target is None else target
     groups, members = z.shape[:2]
     z_dis = encode(z.flatten(0, 1)).unflatten(0, (groups, members))
     centres, partners = swap_with_centre(z_dis, layout)
-    rebuilt = reassemble_centre(z_dis, layout, generator)[:, None]
-    z_u = recombine_rows(z_dis.flatten(0, 1), donors.to(z.device), layout.parts)
+    rebuilt = reassemble_centre(z_dis, layout, draws.sources)[:, None]
+    z_u = recombine_rows(z_dis.flatten(0, 1), draws.donors, layout.parts)
     codes = torch.cat([z_dis, centres, partners, rebuilt, z_u[:, None]], dim=1)
     flat = decode(codes.flatten(0, 1))
     decoded = flat.unflatten(0, (groups, codes.shape[1]))
@@ -178,7 +217,7 @@ def disentanglement_loss(
         swap=_summed_l1(decoded[:, members:-1], supervised),
         reassembly=F.l1_loss(z_u_hat, z_u),
         agreement=shared_part_distance(z_dis, layout),
-        bend=path_bend(decode, codes.flatten(0, 1), flat, groups, generator) if with_bend else None,
+        bend=path_bend(decode, codes.flatten(0, 1), flat, draws.ways) if with_bend else None,
     )
 
 

@@ -1,6 +1,6 @@
 """L_simple (Eq. 1): noise drawn into images, and the squared error of what a network predicts of it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -12,31 +12,28 @@ from diffusegae.diffusion.schedule import Schedule
 from diffusegae.models.unet import UNet
 
 
-@dataclass(frozen=True)
-class NoisyBatch:
-    """A batch at its noise level: x_t, t and the eps that was mixed in."""
+class NoisyBatch(NamedTuple):
+    """A batch at its noise level: x_t, t, the eps that was mixed in, and what the network should predict."""
 
-    x_0: Float[Tensor, "batch 3 height width"]
     x_t: Float[Tensor, "batch 3 height width"]
     t: Int64[Tensor, " batch"]
     eps: Float[Tensor, "batch 3 height width"]
+    target: Float[Tensor, "batch 3 height width"]
 
 
 def draw_noise(
-    x_0: Float[Tensor, "batch 3 height width"], schedule: Schedule, generator: torch.Generator
+    x_0: Float[Tensor, "batch 3 height width"], schedule: Schedule, kind: PredictionKind, generator: torch.Generator
 ) -> NoisyBatch:
-    """Draw t uniformly and eps from N(0, I) per image, on the CPU generator so that devices agree, and mix x_t."""
-    t = torch.randint(0, schedule.num_timesteps, (len(x_0),), generator=generator).to(x_0.device)
-    eps = torch.randn(x_0.shape, generator=generator).to(x_0.device)
-    return NoisyBatch(x_0, add_noise(x_0, eps, t, schedule), t, eps)
+    """Draw t uniformly and eps from N(0, I) per image, on the generator's device, and mix x_t in the layout of x_0."""
+    t = torch.randint(0, schedule.num_timesteps, (len(x_0),), generator=generator, device=generator.device)
+    eps = torch.empty_like(x_0, device=generator.device).normal_(generator=generator)
+    t, eps = t.to(x_0.device), eps.to(x_0.device)
+    return NoisyBatch(add_noise(x_0, eps, t, schedule), t, eps, training_target(x_0, eps, t, schedule, kind))
 
 
-def simple_loss(
-    prediction: Float[Tensor, "batch 3 height width"], noisy: NoisyBatch, schedule: Schedule, kind: PredictionKind
-) -> Float[Tensor, ""]:
+def simple_loss(prediction: Float[Tensor, "batch 3 height width"], noisy: NoisyBatch) -> Float[Tensor, ""]:
     """Return L_simple (Eq. 1): the mean squared error of what the network predicts, eps or v."""
-    target = training_target(noisy.x_0, noisy.eps, noisy.t, schedule, kind)
-    return F.mse_loss(prediction.float(), target)
+    return F.mse_loss(prediction.float(), noisy.target)
 
 
 def eps_error(
@@ -48,18 +45,15 @@ def eps_error(
 
 def denoising_loss(
     unet: UNet,
+    x_0: Float[Tensor, "batch 3 height width"],
     noisy: NoisyBatch,
     z_sem: Float[Tensor, "batch z_sem"],
-    schedule: Schedule,
-    kind: PredictionKind,
     lambda_canvas: float,
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """Return L_simple (Eq. 1) under a condition, plus `lambda_canvas` times the canvas' distance; and the terms."""
     condition = unet.condition(z_sem)
-    simple = simple_loss(unet.denoise(noisy.x_t, noisy.t, condition), noisy, schedule, kind)
-    return add_canvas_loss(
-        simple, {"simple": simple.detach()}, condition.canvas, noisy.x_0, unet.unshuffle, lambda_canvas
-    )
+    simple = simple_loss(unet.denoise(noisy.x_t, noisy.t, condition), noisy)
+    return add_canvas_loss(simple, {"simple": simple.detach()}, condition.canvas, x_0, unet.unshuffle, lambda_canvas)
 
 
 def add_canvas_loss(

@@ -1,5 +1,7 @@
 """A baseline as a stage: its goals become objectives of the loop that trains ours."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -21,11 +23,15 @@ class GoalObjective(ObjectiveModule):
     def __init__(self, goal: Goal) -> None:
         super().__init__()
         self.parts = nn.ModuleDict(dict(goal.trains))
-        self.loss = goal.loss
+        self.goal = goal
 
-    def forward(self, batch: Samples, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def draw(self, batch: Samples, generator: torch.Generator) -> Any:
+        """Draw what the goal's loss leaves to chance."""
+        return self.goal.draw(batch, generator)
+
+    def forward(self, batch: Samples, draws: Any) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Return the goal's loss."""
-        return self.loss(batch, generator)
+        return self.goal.loss(batch, draws)
 
 
 def build_baseline(name: BaselineName, inputs: StageInputs) -> Stage[Baseline]:
@@ -50,7 +56,7 @@ def held_out_losses(model: Baseline, batch: Samples, generator: torch.Generator)
     found: dict[str, float] = {}
     for goal in model.goals():
         with torch.enable_grad():  # a gradient penalty needs them; nothing is kept
-            _, terms = goal.loss(few, generator)
+            _, terms = goal.measure(few, generator)
         found |= {f"held_out_{name}": float(value) for name, value in terms.items()}
     return found
 

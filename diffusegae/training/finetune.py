@@ -6,9 +6,11 @@ brought together from the partners: a member must then be denoised from parts th
 editing asks of the model.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from diffusegae.config.pipeline import PipelineConfig
@@ -17,20 +19,30 @@ from diffusegae.diffusion.process import PredictionKind
 from diffusegae.diffusion.schedule import Schedule, schedule_of
 from diffusegae.images import label_grid, make_grid, to_pixels
 from diffusegae.losses.disentangle import (
+    GroupDraws,
     GroupLayout,
     disentanglement_loss,
-    draw_donors,
+    draw_groups,
+    draw_sources,
     group_layout,
     reassemble_centre,
     swap_with_centre,
 )
-from diffusegae.losses.simple import denoising_loss, draw_noise
+from diffusegae.losses.simple import NoisyBatch, denoising_loss, draw_noise
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.training.pretrain import PICTURE_STEPS, decode_latents, shuffle_ratio
 from diffusegae.training.refine import monitor_codes
 from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage, StageInputs
 
 MONITOR_GROUPS, PICTURE_GROUPS = 64, 8
+
+
+class JointDraws(NamedTuple):
+    """What chance decides of a batch in stage 3; `condition` names the members whose parts condition the centre."""
+
+    noisy: NoisyBatch
+    condition: Int64[Tensor, "groups parts"] | None
+    groups: GroupDraws
 
 
 class JointObjective(ObjectiveModule):
@@ -48,34 +60,38 @@ class JointObjective(ObjectiveModule):
         self.model, self.layout = model, layout
         self.schedule, self.kind, self.config = schedule, kind, config
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def draw(self, batch: Batch, generator: torch.Generator) -> JointDraws:
+        """Draw t and eps of each image, and what L_dis leaves to chance of each GROUP."""
+        groups, config, layout = len(batch), self.config, self.layout
+        noisy = draw_noise(batch.flatten(0, 1), self.schedule, self.kind, generator)
+        is_reassembled = config.condition == "reassembled"
+        condition = draw_sources(groups, layout, generator) if is_reassembled else None
+        return JointDraws(noisy, condition, draw_groups(groups, layout, config.donors, generator))
+
+    def forward(self, batch: Batch, draws: JointDraws) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Return L of a batch of images [groups, members, 3, h, w]."""
-        groups, members = batch.shape[:2]
-        noisy = draw_noise(batch.flatten(0, 1), self.schedule, generator)
-        z = self.model.normaliser.normalise(self.model.encode(noisy.x_0)).unflatten(0, (groups, members))
-        z_hat = self.model.normaliser.denormalise(self.model.gae.decode(self._condition(z, generator)))
-        weight = self.config.lambda_canvas
-        denoising, reported = denoising_loss(self.model.unet, noisy, z_hat, self.schedule, self.kind, weight)
-        config, gae = self.config, self.model.gae
+        config, gae, x_0 = self.config, self.model.gae, batch.flatten(0, 1)
+        z = self.model.normaliser.normalise(self.model.encode(x_0)).unflatten(0, batch.shape[:2])
+        z_hat = self.model.normaliser.denormalise(gae.decode(self._condition(z, draws.condition)))
+        denoising, reported = denoising_loss(self.model.unet, x_0, draws.noisy, z_hat, config.lambda_canvas)
         if config.gamma == 0:
             return denoising, reported
-        donors = draw_donors(groups, self.layout, config.donors, generator)
         target = z.detach() if config.detach_target else None
         terms = disentanglement_loss(
-            gae.encode, gae.decode, z, self.layout, donors, generator, target, with_bend=config.lambda_bend > 0
+            gae.encode, gae.decode, z, self.layout, draws.groups, target, with_bend=config.lambda_bend > 0
         )
         dis = terms.total(config.lambda_ss, config.lambda_ur, config.lambda_agree, config.lambda_bend)
         return denoising + config.gamma * dis, {**reported, "dis": dis.detach()}
 
     def _condition(
-        self, z: Float[Tensor, "groups members z_sem"], generator: torch.Generator
+        self, z: Float[Tensor, "groups members z_sem"], sources: Int64[Tensor, "groups parts"] | None
     ) -> Float[Tensor, "rows z_dis"]:
-        """Return the codes that condition the UNet, one per member."""
-        flat = self.model.gae.encode(z.flatten(0, 1))
-        if self.config.condition == "reconstructed":
+        """Return the codes that condition the UNet, one per member: its own, or reassembled from the sources."""
+        flat: Tensor = self.model.gae.encode(z.flatten(0, 1))
+        if sources is None:
             return flat
         z_dis = flat.unflatten(0, z.shape[:2])
-        centre = reassemble_centre(z_dis, self.layout, generator)[:, None]
+        centre = reassemble_centre(z_dis, self.layout, sources)[:, None]
         _, partners = swap_with_centre(z_dis, self.layout)
         return torch.cat([centre, partners], dim=1).flatten(0, 1)
 
@@ -87,7 +103,8 @@ def paint_recombinations(
     images = batch[:PICTURE_GROUPS]
     groups, members = images.shape[:2]
     z_dis = model.disentangle(model.encode(images.flatten(0, 1))).unflatten(0, (groups, members))
-    codes = reassemble_centre(z_dis, layout, torch.Generator().manual_seed(0))
+    sources = draw_sources(groups, layout, torch.Generator().manual_seed(0)).to(z_dis.device)
+    codes = reassemble_centre(z_dis, layout, sources)
     rebuilt = decode_latents(model, model.entangle(codes), config, PICTURE_STEPS)
     columns = torch.cat([images, rebuilt[:, None]], dim=1)
     grid = make_grid(to_pixels(columns.flatten(0, 1)), members + 1, scale=max(1, 96 // config.model.image_size))

@@ -14,7 +14,7 @@ from diffusegae.diffusion import samplers
 from diffusegae.diffusion.process import PredictionKind, from_prediction, noise_for_seeds
 from diffusegae.diffusion.schedule import Schedule, schedule_of
 from diffusegae.images import label_grid, make_grid, to_pixels
-from diffusegae.losses.simple import denoising_loss, draw_noise, eps_error
+from diffusegae.losses.simple import NoisyBatch, denoising_loss, draw_noise, eps_error
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage, StageInputs
 
@@ -29,10 +29,14 @@ class SimpleObjective(ObjectiveModule):
         self.encoder, self.unet = model.encoder, model.unet
         self.schedule, self.kind, self.lambda_canvas = schedule, kind, lambda_canvas
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def draw(self, batch: Batch, generator: torch.Generator) -> NoisyBatch:
+        """Draw t and eps of each image."""
+        return draw_noise(batch.flatten(0, 1), self.schedule, self.kind, generator)
+
+    def forward(self, batch: Batch, draws: NoisyBatch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Return L_simple of a batch of images [samples, 1, 3, h, w]."""
-        noisy = draw_noise(batch.flatten(0, 1), self.schedule, generator)
-        return denoising_loss(self.unet, noisy, self.encoder(noisy.x_0), self.schedule, self.kind, self.lambda_canvas)
+        x_0 = batch.flatten(0, 1)
+        return denoising_loss(self.unet, x_0, draws, self.encoder(x_0), self.lambda_canvas)
 
 
 def shuffle_ratio(
@@ -43,7 +47,7 @@ def shuffle_ratio(
     Both errors use the same noise; the permutation is a rotation by one, so no image keeps its own z.
     """
     schedule, kind = schedule_of(config.diffusion), config.diffusion.prediction
-    noisy = draw_noise(images, schedule, generator)
+    noisy = draw_noise(images, schedule, kind, generator)
     z_sem = model.encode(images)
     true, shuffled = (
         float(eps_error(model.predict(noisy.x_t, noisy.t, z), noisy, schedule, kind)) for z in (z_sem, z_sem.roll(1, 0))

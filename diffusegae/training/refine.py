@@ -6,9 +6,11 @@ from torch import Tensor
 
 from diffusegae.config.training import RefineConfig
 from diffusegae.losses.disentangle import (
+    GroupDraws,
     GroupLayout,
     disentanglement_loss,
-    draw_donors,
+    draw_groups,
+    draw_sources,
     group_layout,
     part_ratios,
     reassemble_centre,
@@ -30,14 +32,15 @@ class DisentangleObjective(ObjectiveModule):
         self.gae, self.normaliser = model.gae, model.normaliser
         self.layout, self.config = layout, config
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def draw(self, batch: Batch, generator: torch.Generator) -> GroupDraws:
+        """Draw donors, sources and ways of each GROUP."""
+        return draw_groups(len(batch), self.layout, self.config.donors, generator)
+
+    def forward(self, batch: Batch, draws: GroupDraws) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Return L_dis of a batch of latents [groups, members, z_sem]."""
         z = self.normaliser.normalise(batch.flatten(0, 1)).unflatten(0, batch.shape[:2])
-        donors = draw_donors(len(batch), self.layout, self.config.donors, generator)
         gae, config = self.gae, self.config
-        terms = disentanglement_loss(
-            gae.encode, gae.decode, z, self.layout, donors, generator, with_bend=config.lambda_bend > 0
-        )
+        terms = disentanglement_loss(gae.encode, gae.decode, z, self.layout, draws, with_bend=config.lambda_bend > 0)
         rising = (weight * self.progress for weight in (config.lambda_agree, config.lambda_bend))
         loss = terms.total(config.lambda_ss, config.lambda_ur, *rising)
         return loss, {"dis": loss.detach(), **terms.named()}
@@ -53,7 +56,8 @@ def monitor_codes(
     groups, members, _ = z_sem.shape
     z = model.normaliser.normalise(z_sem.flatten(0, 1)).unflatten(0, (groups, members))
     z_dis = model.gae.encode(z.flatten(0, 1)).unflatten(0, (groups, members))
-    decoded = model.gae.decode(reassemble_centre(z_dis, layout, torch.Generator().manual_seed(0)))
+    sources = draw_sources(groups, layout, torch.Generator().manual_seed(0)).to(z_dis.device)
+    decoded = model.gae.decode(reassemble_centre(z_dis, layout, sources))
     own, stranger = (decoded - z[:, 0]).abs().mean(), (decoded.roll(1, 0) - z[:, 0]).abs().mean()
     ratios = zip(schema.names, part_ratios(z_dis, layout).tolist(), strict=True)
     return {"rebuilt_ratio": float(own / stranger), **{f"part_ratio/{name}": ratio for name, ratio in ratios}}

@@ -27,10 +27,11 @@ Batch = Float[Tensor, "samples members *shape"]
 
 
 class ObjectiveModule(nn.Module):
-    """A loss as a module, so that DDP and torch.compile can wrap it: (batch, generator) -> (loss, named terms).
+    """A loss as a module, so that DDP and torch.compile can wrap it: (batch, draws) -> (loss, named terms).
 
-    Batches are tensors for our stages and labelled `Samples` for baselines; both have a length and can be chunked.
-    `progress` is the share of the stage that lies behind, for weights that rise with it.
+    All that chance decides of a batch is drawn by `draw`, outside of what is compiled. Batches are tensors for our
+    stages and labelled `Samples` for baselines; both have a length and can be chunked. `progress` is the share of the
+    stage that lies behind, for weights that rise with it.
     """
 
     progress: Float[Tensor, ""]
@@ -39,7 +40,11 @@ class ObjectiveModule(nn.Module):
         super().__init__()
         self.register_buffer("progress", torch.zeros(()), persistent=False)
 
-    def forward(self, batch: Any, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def draw(self, batch: Any, generator: torch.Generator) -> Any:
+        """Draw what chance decides of a batch (noise, donors), as tensors on the batch's device."""
+        raise NotImplementedError
+
+    def forward(self, batch: Any, draws: Any) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Return the loss to minimise and the terms to report."""
         raise NotImplementedError
 

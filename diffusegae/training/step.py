@@ -4,30 +4,44 @@ Rates, noise and averages are functions of (config, seed, samples seen): whoever
 exactly as if nothing had happened.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed
 from torch import Tensor, nn
 
 from diffusegae.checkpoint import flatten_optimizer, restore_optimizer
 from diffusegae.config.training import StageConfig
 from diffusegae.models.ema import Ema
+from diffusegae.training.memory import fewest_pieces, fits_memory
+from diffusegae.training.precision import autocast, float32_products
 from diffusegae.training.stages import Objective, Stage
 
-NOISE, MONITOR = 0, 1  # which question a generator answers
+logger = logging.getLogger(__name__)
+
+NOISE, MONITOR, DROPOUT = 0, 1, 2  # which question a generator answers
 
 
 class TrainingError(RuntimeError):
     """Training that cannot have worked: a weight that never moves, a loss that is not a number."""
 
 
-def generator_at(seed: int, purpose: int, samples_seen: int, rank: int = 0) -> torch.Generator:
-    """Return the generator that belongs to one batch of one worker, and to no other."""
+def seed_at(seed: int, purpose: int, samples_seen: int, rank: int = 0) -> int:
+    """Return the seed that belongs to one batch of one worker, and to no other."""
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(purpose, samples_seen, rank))
-    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def generator_at(
+    seed: int, purpose: int, samples_seen: int, rank: int = 0, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """Return the generator, on a device, that belongs to one batch of one worker, and to no other."""
+    return torch.Generator(device).manual_seed(seed_at(seed, purpose, samples_seen, rank))
 
 
 def learning_rate_at(config: StageConfig, samples_seen: int) -> float:
@@ -40,21 +54,25 @@ def learning_rate_at(config: StageConfig, samples_seen: int) -> float:
 
 
 class Averages:
-    """Running sums of named terms between two reports; kept on their device until they are read."""
+    """Weighted means of named terms, over a step's pieces or between two reports; kept on their device until read."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
-    def add(self, terms: Mapping[str, Tensor]) -> None:
-        """Add one step's terms."""
+    def add(self, terms: Mapping[str, Tensor], weight: int = 1) -> None:
+        """Add the terms of a step, or of a piece that weighs as much as it has samples."""
         for name, value in terms.items():
-            self._sums[name] = self._sums.get(name, torch.zeros((), device=value.device)) + value.float()
-            self._counts[name] = self._counts.get(name, 0) + 1
+            self._sums[name] = self._sums.get(name, 0) + value.float() * weight
+            self._counts[name] = self._counts.get(name, 0) + weight
+
+    def means(self) -> dict[str, Tensor]:
+        """Return the means of what was added."""
+        return {name: total / self._counts[name] for name, total in self._sums.items()}
 
     def drain(self) -> dict[str, float]:
         """Return the means since the last call; TrainingError if one is not a finite number."""
-        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        means = {name: float(mean) for name, mean in self.means().items()}
         self._sums, self._counts = {}, {}
         for name, mean in means.items():
             if mean != mean or abs(mean) == float("inf"):
@@ -77,26 +95,32 @@ class TrainingState:
         world_size: int = 1,
     ) -> None:
         self.stage, self.device, self.seed, self.rank, self.world_size = stage, device, seed, rank, world_size
-        stage.model.to(device)
+        config = stage.config
+        layout = torch.channels_last if config.channels_last else torch.preserve_format
+        stage.model.to(device=device, memory_format=layout)
         for part in stage.frozen:
             part.requires_grad_(False)
-        self.ema = Ema(stage.model, stage.config.ema_decay)
-        self.optimizers = {objective.name: _adam(objective, stage.config) for objective in stage.objectives}
+        self.ema = Ema(stage.model, config.ema_decay)
+        self.optimizers = {objective.name: _adam(objective, config) for objective in stage.objectives}
         self.modules = {objective.name: self._prepare(objective, wrap) for objective in stage.objectives}
+        self.pieces = 0 if config.accumulate == "auto" else config.accumulate  # 0: to be found with the first batch
         self.samples_seen = 0
         self.num_steps = 0
 
     def _prepare(self, objective: Objective, wrap: Callable[[nn.Module], nn.Module]) -> nn.Module:
-        module = wrap(objective.module)
+        """Compile, then wrap: what DDP holds is compiled as one graph, without breaks at its buckets."""
+        objective.module.to(self.device)
         if self.stage.config.compile:
-            module.compile()
-        return module
+            objective.module.compile()
+        return wrap(objective.module)
 
     def step(self, batch: Any) -> dict[str, Tensor]:
         """Move every objective that is due by one optimizer step; return the terms to report."""
         self.stage.model.train()
+        self.pieces = self.pieces or self._fit_memory(batch)
+        torch.manual_seed(seed_at(self.seed, DROPOUT, self.samples_seen, self.rank))
         terms: dict[str, Tensor] = {}
-        generator = generator_at(self.seed, NOISE, self.samples_seen, self.rank)
+        generator = generator_at(self.seed, NOISE, self.samples_seen, self.rank, self.device)
         for objective in self.stage.objectives:
             if self.num_steps % objective.every == 0:
                 objective.module.progress.fill_(self.samples_seen / self.stage.config.num_samples)
@@ -111,28 +135,64 @@ class TrainingState:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(config, self.samples_seen) * group["factor"]
         optimizer.zero_grad(set_to_none=True)
-        module, terms = self.modules[objective.name], {}
-        pieces = batch.chunk(config.accumulate)
+        module, averages = self.modules[objective.name], Averages()
+        pieces = batch.chunk(self.pieces)
         for number, piece in enumerate(pieces):
-            with self._precision(), _synchronise(module, last=number == len(pieces) - 1):
-                loss, terms = module(piece, generator)
-            # DDP takes the mean over workers, whose shares may differ by one
-            (loss * (len(piece) * self.world_size / config.batch_size)).backward()
+            draws = objective.module.draw(piece, generator)
+            with _synchronise(module, last=number == len(pieces) - 1):
+                averages.add(self._backward(module, piece, draws), len(piece))
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
         optimizer.step()
         name = "gradient_norm" if len(self.optimizers) == 1 else f"gradient_norm/{objective.name}"
-        return {**terms, name: norm.detach()}
+        return {**averages.means(), name: norm.detach()}
 
-    def _precision(self) -> torch.autocast:
-        enabled = self.stage.config.precision == "bfloat16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+    def _backward(self, module: nn.Module, piece: Any, draws: Any) -> dict[str, Tensor]:
+        """Add a piece's share to the gradient of the whole batch; return its terms."""
+        config = self.stage.config
+        with float32_products(config.precision):
+            with autocast(config.precision, self.device.type):
+                loss, terms = module(piece, draws)
+            # DDP takes the mean over workers, whose shares may differ by one
+            (loss * (len(piece) * self.world_size / config.batch_size)).backward()
+        named: dict[str, Tensor] = terms
+        return named
+
+    def _fit_memory(self, batch: Any) -> int:
+        """Return the fewest pieces of a batch that fit the GPU's memory, the same on all workers; 1 on a CPU."""
+        if self.device.type != "cuda":
+            return 1
+        trained = (p for o in self.stage.objectives for _, p in o.named_parameters())
+        moments = sum(2 * p.nbytes for p in trained)  # Adam's, allocated by its first step
+        pieces = fewest_pieces(
+            len(batch), lambda count: fits_memory(partial(self._try_piece, batch, count), moments, self.device)
+        )
+        if not pieces:
+            raise TrainingError(
+                f"stage {self.stage.name}: one sample does not fit the memory of {self.device}; take a smaller"
+                " model, precision: bfloat16, or a larger GPU"
+            )
+        if self.world_size > 1:
+            most = torch.tensor(pieces, device=self.device)
+            torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX)
+            pieces = int(most)
+        logger.info("stage %s: batches are cut into %d pieces per worker", self.stage.name, pieces)
+        return pieces
+
+    def _try_piece(self, batch: Any, pieces: int) -> None:
+        """Run forward and backward of the first of so many pieces, and leave no gradient."""
+        piece, generator = batch.chunk(pieces)[0], generator_at(self.seed, NOISE, 0, self.rank, self.device)
+        try:
+            for objective in self.stage.objectives:
+                self._backward(objective.module, piece, objective.module.draw(piece, generator))
+        finally:
+            self.stage.model.zero_grad(set_to_none=True)
 
     @torch.no_grad()
     def monitor(self, batch: Any) -> dict[str, float]:
         """Return the stage's own measures of the averaged model on a held-out batch, the same noise every time."""
         self.ema.module.eval()
-        return self.stage.monitor(self.ema.module, batch, generator_at(self.seed, MONITOR, 0))
+        return self.stage.monitor(self.ema.module, batch, generator_at(self.seed, MONITOR, 0, device=self.device))
 
     def check_all_move(self) -> None:
         """Raise TrainingError that names the parameters an optimizer claims and no gradient has ever reached."""

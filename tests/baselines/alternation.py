@@ -31,7 +31,7 @@ def alternate(baseline: Baseline, samples: Samples, steps: int, rate: float) -> 
         for goal in goals:
             if step % goal.every == 0:
                 optimizers[goal.name].zero_grad()
-                loss, terms = goal.loss(samples, generator)
+                loss, terms = goal.measure(samples, generator)
                 loss.backward()
                 optimizers[goal.name].step()
                 history[-1] |= {name: float(term) for name, term in terms.items()}
@@ -45,7 +45,7 @@ def claimed(goal: Goal) -> list[nn.Parameter]:
 def gradients(baseline: Baseline, goal: Goal, samples: Samples) -> dict[str, Tensor]:
     """Return the gradients that one goal leaves in a baseline without any."""
     baseline.zero_grad(set_to_none=True)
-    loss, _ = goal.loss(samples, torch.Generator().manual_seed(0))
+    loss, _ = goal.measure(samples, torch.Generator().manual_seed(0))
     loss.backward()
     return {name: p.grad.clone() for name, p in baseline.named_parameters() if p.grad is not None}
 

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import torch
 
-from diffusegae.baselines.baseline import Baseline, Goal, Samples
+from diffusegae.baselines.baseline import Baseline, Goal, Samples, Terms
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.schema import AttributeSchema
 from tests.tiny import random_images
@@ -39,13 +39,19 @@ def grey_samples(count: int, attributes: int = 3) -> Samples:
     return Samples(images, torch.zeros(count, 1, attributes, dtype=torch.int64))
 
 
+def measured(baseline: Baseline, samples: Samples, drawn_by: torch.Generator) -> Terms:
+    """Return the loss of a baseline with a single goal, and its terms."""
+    (goal,) = baseline.goals()
+    return goal.measure(samples, drawn_by)
+
+
 def train_shortly(goal: Goal, samples: Samples, steps: int, learning_rate: float = 1e-3) -> torch.optim.Adam:
     """Minimise a goal for some steps and return the optimizer."""
     parameters = [p for part in goal.trains.values() for p in part.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=learning_rate)
     for step in range(steps):
         optimizer.zero_grad()
-        loss, _ = goal.loss(samples, generator(step))
+        loss, _ = goal.measure(samples, generator(step))
         loss.backward()
         optimizer.step()
     return optimizer

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from diffusegae.baselines.ae_ds import AeDs
 from diffusegae.baselines.baseline import Samples
 from diffusegae.editing.method import Method
+from tests.baselines.short_training import measured
 from tests.tiny import random_images, smoke_config, tiny_schema
 
 SCHEMA = tiny_schema(8, 8, 8)
@@ -51,7 +52,7 @@ def test_loss_of_known_answers(weight: float) -> None:
     baseline.autoencoder = Echo(torch.zeros(5, 24))
     for parameter in baseline.heads.parameters():
         nn.init.zeros_(parameter)
-    loss, terms = baseline.loss(samples, generator())
+    loss, terms = measured(baseline, samples, generator())
     assert float(terms["reconstruction"]) == pytest.approx(0.25)
     assert float(terms["labels"]) == pytest.approx(3 * math.log(4))
     assert float(loss.detach()) == pytest.approx(0.25 + weight * 3 * math.log(4))
@@ -66,7 +67,7 @@ def test_right_answers_cost_nothing_and_are_counted() -> None:
     codes[:4, 16:20] = codes[:4, 16:20].roll(1, dims=1)  # half of the third attribute is wrong
     baseline.autoencoder = Echo(codes)
     baseline.heads = nn.ModuleList([FirstFour(), FirstFour(), FirstFour()])
-    _, terms = baseline.loss(samples, generator())
+    _, terms = measured(baseline, samples, generator())
     assert [float(terms[f"accuracy/{name}"]) for name in SCHEMA.names] == [1.0, 1.0, 0.5]
     assert float(terms["labels"]) == pytest.approx(0.5 * 100)
 
@@ -104,7 +105,7 @@ def test_cardinalities_come_from_the_schema() -> None:
 def test_every_parameter_gets_a_gradient() -> None:
     baseline = make()
     (goal,) = baseline.goals()
-    loss, terms = goal.loss(random_samples(4), generator())
+    loss, terms = goal.measure(random_samples(4), generator())
     loss.backward()
     assert (goal.name, goal.every, set(goal.trains)) == ("ae_ds", 1, {"autoencoder", "heads"})
     claimed = {id(p) for part in goal.trains.values() for p in part.parameters()}
@@ -137,7 +138,7 @@ def test_a_short_training_lowers_the_loss_and_teaches_the_heads_the_labels() -> 
     optimizer = torch.optim.Adam(baseline.parameters(), lr=2e-3)
     history = []
     for _ in range(100):
-        loss, terms = baseline.loss(samples, generator())
+        loss, terms = measured(baseline, samples, generator())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -9,6 +9,7 @@ from diffusegae.editing.method import Method, UnsupportedError
 from tests.baselines.short_training import (
     generator,
     grey_samples,
+    measured,
     single_samples,
     tiny_baseline,
     train_shortly,
@@ -51,9 +52,9 @@ def test_every_weight_learns_the_shared_condition_too() -> None:
 def test_a_short_training_lowers_the_loss() -> None:
     torch.manual_seed(0)
     baseline, samples = Ddim(smoke_config(), SCHEMA), grey_samples(8)
-    before = float(baseline.loss(samples, generator(99))[0].detach())
+    before = float(measured(baseline, samples, generator(99))[0].detach())
     train_shortly(baseline.goals()[0], samples, steps=60, learning_rate=3e-3)
-    assert float(baseline.loss(samples, generator(99))[0].detach()) < 0.8 * before
+    assert float(measured(baseline, samples, generator(99))[0].detach()) < 0.8 * before
 
 
 def test_satisfies_the_protocol_with_an_undivided_code(method: DdimMethod) -> None:

@@ -12,6 +12,7 @@ from diffusegae.models.layers import AdaGN
 from tests.baselines.short_training import (
     generator,
     grey_samples,
+    measured,
     single_samples,
     tiny_baseline,
     train_shortly,
@@ -37,10 +38,10 @@ def test_its_loss_is_l_simple_with_its_own_weight_of_the_canvas() -> None:
     config = smoke_config("model.unet.canvas=true", "baselines.diffae.lambda_canvas=2.5")
     baseline = tiny_baseline(DiffAe, config, SCHEMA)
     samples = single_samples(4)
-    loss, terms = baseline.loss(samples, generator())
-    noisy = draw_noise(samples.images[:, 0], baseline.schedule, generator())
-    z_sem = baseline.encoder(noisy.x_0)
-    expected, _ = denoising_loss(baseline.unet, noisy, z_sem, baseline.schedule, "v", 2.5)
+    loss, terms = measured(baseline, samples, generator())
+    noisy = draw_noise(samples.images[:, 0], baseline.schedule, "v", generator())
+    z_sem = baseline.encoder(samples.images[:, 0])
+    expected, _ = denoising_loss(baseline.unet, samples.images[:, 0], noisy, z_sem, 2.5)
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(loss.detach(), terms["simple"] + 2.5 * terms["canvas"])
 
@@ -50,7 +51,7 @@ def test_members_of_a_sample_are_images_like_any_other() -> None:
     images = random_images(6)
     grouped = Samples(images.unflatten(0, (2, 3)), torch.zeros(2, 3, 3, dtype=torch.int64))
     single = Samples(images[:, None], torch.zeros(6, 1, 3, dtype=torch.int64))
-    torch.testing.assert_close(baseline.loss(grouped, generator())[0], baseline.loss(single, generator())[0])
+    torch.testing.assert_close(measured(baseline, grouped, generator())[0], measured(baseline, single, generator())[0])
 
 
 @pytest.mark.parametrize("overrides", [[], ["model.unet.canvas=true", "baselines.diffae.lambda_canvas=1.0"]])
@@ -67,9 +68,9 @@ def test_a_short_training_halves_the_loss() -> None:
     torch.manual_seed(0)
     baseline = DiffAe(smoke_config(), SCHEMA)
     samples = grey_samples(8)
-    before = float(baseline.loss(samples, generator(99))[0].detach())
+    before = float(measured(baseline, samples, generator(99))[0].detach())
     train_shortly(baseline.goals()[0], samples, steps=100, learning_rate=3e-3)
-    assert float(baseline.loss(samples, generator(99))[0].detach()) < 0.5 * before
+    assert float(measured(baseline, samples, generator(99))[0].detach()) < 0.5 * before
 
 
 def test_its_method_edits_with_the_averaged_weights_as_they_are() -> None:

@@ -37,9 +37,9 @@ def test_a_goal_leaves_gradients_in_what_it_trains_alone(name: BaselineName) -> 
 def test_losses_stay_float32_under_autocast(name: BaselineName) -> None:
     baseline, samples = make(name), samples_for(name)
     for goal in baseline.goals():
-        exact, _ = goal.loss(samples, generator())
+        exact, _ = goal.measure(samples, generator())
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss, _ = goal.loss(samples, generator())
+            loss, _ = goal.measure(samples, generator())
         loss.backward()
         assert loss.dtype == torch.float32
         torch.testing.assert_close(loss, exact, atol=0.05, rtol=0.05)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from diffusegae.baselines.baseline import Samples
 from diffusegae.baselines.gzsnet import GzsNet
 from diffusegae.editing.method import Method
+from tests.baselines.short_training import measured
 from tests.tiny import random_images, smoke_config, tiny_schema
 
 SCHEMA = tiny_schema(8, 8, 8)
@@ -57,7 +58,7 @@ def samples_of(codes: Tensor, paint: Paint) -> Samples:
 def test_a_perfect_autoencoder_of_ideal_groups_has_no_loss() -> None:
     baseline = make("baselines.gzsnet.lambda_unsup=1.0")
     baseline.autoencoder = Perfect()
-    loss, terms = baseline.loss(samples_of(group_codes(5), Perfect().decode), generator())
+    loss, terms = measured(baseline, samples_of(group_codes(5), Perfect().decode), generator())
     assert float(loss.detach()) == 0.0
     assert set(terms) == {"reconstruction", "swap", "reassembly"}
     assert not any(terms.values())
@@ -67,7 +68,7 @@ def test_a_perfect_autoencoder_of_ideal_groups_has_no_loss() -> None:
 def test_terms_are_summed_over_a_group_and_weighed(combine: float, unsup: float) -> None:
     baseline = make(f"baselines.gzsnet.lambda_combine={combine}", f"baselines.gzsnet.lambda_unsup={unsup}")
     baseline.autoencoder = Perfect(error=0.5)
-    loss, terms = baseline.loss(samples_of(group_codes(5), Perfect().decode), generator())
+    loss, terms = measured(baseline, samples_of(group_codes(5), Perfect().decode), generator())
     assert float(terms["reconstruction"]) == pytest.approx(4 * 0.5)  # four members
     assert float(terms["swap"]) == pytest.approx(7 * 0.5)  # six swaps, and the centre from its three partners
     assert float(terms["reassembly"]) == pytest.approx(0.5)
@@ -79,7 +80,7 @@ def test_a_group_whose_members_do_not_share_what_they_should_costs_swaps_only() 
     baseline.autoencoder = Perfect()
     codes = group_codes(5)
     codes[:, 1, SCHEMA.slices[0]] += 0.6  # the first partner has another `a` than its centre
-    _, terms = baseline.loss(samples_of(codes, Perfect().decode), generator())
+    _, terms = measured(baseline, samples_of(codes, Perfect().decode), generator())
     assert float(terms["reconstruction"]) == 0.0
     assert float(terms["swap"]) == pytest.approx(3 * 0.6 / 3)  # both sides of the swap and the rebuilt centre
 
@@ -88,7 +89,7 @@ def test_a_group_whose_members_do_not_share_what_they_should_costs_swaps_only() 
 def test_every_parameter_gets_a_gradient(unsup: float) -> None:
     baseline = make(f"baselines.gzsnet.lambda_unsup={unsup}")
     (goal,) = baseline.goals()
-    loss, terms = goal.loss(Samples(random_images(8).unflatten(0, (2, 4)), torch.zeros(2, 4, 3).long()), generator())
+    loss, terms = goal.measure(Samples(random_images(8).unflatten(0, (2, 4)), torch.zeros(2, 4, 3).long()), generator())
     loss.backward()
     assert (goal.name, goal.every, set(goal.trains)) == ("gzs", 1, {"autoencoder"})
     claimed = {id(p) for part in goal.trains.values() for p in part.parameters()}
@@ -100,7 +101,7 @@ def test_every_parameter_gets_a_gradient(unsup: float) -> None:
 def test_the_generator_alone_decides_what_is_drawn() -> None:
     baseline = make("baselines.gzsnet.lambda_unsup=1.0")
     samples = Samples(random_images(16).unflatten(0, (4, 4)), torch.zeros(4, 4, 3).long())
-    losses = [float(baseline.loss(samples, generator(seed))[0].detach()) for seed in (1, 1, 2)]
+    losses = [float(measured(baseline, samples, generator(seed))[0].detach()) for seed in (1, 1, 2)]
     assert losses[0] == losses[1] != losses[2]
 
 
@@ -134,7 +135,7 @@ def test_a_short_training_lowers_the_loss_and_an_edit_comes_to_move_its_attribut
     optimizer = torch.optim.Adam(baseline.parameters(), lr=4e-3)
     history = []
     for step in range(100):
-        loss, terms = baseline.loss(band_groups(8, step), generator(step))
+        loss, terms = measured(baseline, band_groups(8, step), generator(step))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -17,6 +17,7 @@ from diffusegae.models.unet import Condition
 from tests.baselines.short_training import (
     generator,
     grey_samples,
+    measured,
     single_samples,
     tiny_baseline,
     train_shortly,
@@ -71,7 +72,7 @@ def test_the_best_g_is_the_error_of_the_dpm_over_the_coefficient(monkeypatch: py
             return (eps + wrong_by).float(), (best * (1 + relative)).float()
 
         monkeypatch.setattr(baseline, "estimate", estimate)
-        return float(baseline.loss(samples, generator())[0])
+        return float(measured(baseline, samples, generator())[0])
 
     assert at_relative_distance(0.0) == pytest.approx(0, abs=1e-9)
     weight = float(loss_weight(seen[0], schedule).mean() * wrong_by.square().mean())
@@ -100,7 +101,7 @@ def test_without_a_gradient_it_samples_as_the_dpm_does(kind: str) -> None:
 
 def test_the_loss_of_a_zero_estimator_is_the_weighted_error_of_the_dpm() -> None:
     baseline, samples = make(), single_samples(4)
-    loss, terms = baseline.loss(samples, generator())
+    loss, terms = measured(baseline, samples, generator())
     assert list(terms) == ["shift"]
     draws = generator()
     t = torch.randint(0, 1000, (4,), generator=draws)
@@ -132,7 +133,7 @@ def test_an_estimator_that_trusts_its_canvas_samples_it() -> None:
 
 def test_the_canvas_learns_the_picture_by_its_own_weight() -> None:
     baseline, samples = make("model.unet.canvas=true", "baselines.pdae.lambda_canvas=3"), single_samples(4)
-    loss, terms = baseline.loss(samples, generator())
+    loss, terms = measured(baseline, samples, generator())
     assert list(terms) == ["shift", "canvas"]
     torch.testing.assert_close(loss.detach(), terms["shift"] + 3 * terms["canvas"])
     images = samples.images[:, 0]
@@ -141,7 +142,7 @@ def test_the_canvas_learns_the_picture_by_its_own_weight() -> None:
     torch.testing.assert_close(terms["canvas"], (baseline.estimator.shuffle(canvas) - images).square().mean().detach())
     (goal,) = baseline.goals()
     assert untouched(goal, train_shortly(goal, samples, steps=5)) == []
-    assert float(baseline.loss(samples, generator())[1]["canvas"]) < float(terms["canvas"])
+    assert float(measured(baseline, samples, generator())[1]["canvas"]) < float(terms["canvas"])
 
 
 def test_all_but_the_dpm_learns_and_the_dpm_stays() -> None:
@@ -172,9 +173,9 @@ def test_the_dpm_drops_nothing_out_while_the_rest_trains() -> None:
 def test_a_short_training_makes_the_prediction_better_than_the_dpms() -> None:
     baseline = make()
     samples = grey_samples(8)
-    before = float(baseline.loss(samples, generator(99))[0].detach())
+    before = float(measured(baseline, samples, generator(99))[0].detach())
     train_shortly(baseline.goals()[0], samples, steps=80, learning_rate=3e-3)
-    assert float(baseline.loss(samples, generator(99))[0].detach()) < 0.8 * before
+    assert float(measured(baseline, samples, generator(99))[0].detach()) < 0.8 * before
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from diffusegae.baselines.baseline import Samples
 from diffusegae.baselines.halvings import ImageSizeError
 from diffusegae.baselines.label_maps import LabelledConv2d, one_hots
-from diffusegae.baselines.stargan import StarGan, StarGanMethod, class_loss, gradient_penalty
+from diffusegae.baselines.stargan import StarGan, StarGanMethod, class_loss, draw_mixes, draw_order, gradient_penalty
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.method import Method
 from diffusegae.editing.operations import replace_parts
@@ -96,7 +96,7 @@ def test_penalty_of_a_linear_critic_is_how_far_its_weights_are_from_length_one(l
     w = torch.randn(3, 8, 8, generator=seeded())
     w = length * w / w.norm()
     penalty = gradient_penalty(
-        lambda x: (x * w).sum(dim=(1, 2, 3)), random_images(4, 8), random_images(4, 8, 1), seeded()
+        lambda x: (x * w).sum(dim=(1, 2, 3)), random_images(4, 8), random_images(4, 8, 1), torch.full((4, 1, 1, 1), 0.5)
     )
     torch.testing.assert_close(penalty, torch.tensor((length - 1) ** 2), atol=1e-5, rtol=1e-5)
 
@@ -105,8 +105,9 @@ def test_penalty_is_taken_between_real_and_fake_and_moves_the_critic() -> None:
     # |x|^2 / 2 has the gradient x, at a constant picture of level c the norm c sqrt(n)
     scale = torch.ones((), requires_grad=True)
     real, fake = torch.ones(64, 3, 2, 2), torch.zeros(64, 3, 2, 2)
-    penalty = gradient_penalty(lambda x: scale * x.square().sum(dim=(1, 2, 3)) / 2, real, fake, seeded())
     mix = torch.rand(64, generator=seeded())
+    places = mix.reshape(64, 1, 1, 1)
+    penalty = gradient_penalty(lambda x: scale * x.square().sum(dim=(1, 2, 3)) / 2, real, fake, places)
     torch.testing.assert_close(penalty, (mix * 12**0.5 - 1).square().mean())
     penalty.backward()
     expected = (2 * (mix * 12**0.5 - 1) * mix * 12**0.5).mean()
@@ -124,10 +125,10 @@ def test_class_loss_sums_one_cross_entropy_per_attribute() -> None:
 
 def test_losses_are_the_sum_of_their_weighted_terms() -> None:
     model, samples = make("lambda_penalty=7", "lambda_class=2", "lambda_cycle=5"), waves(6)
-    loss, terms = model.critic_loss(samples, seeded())
+    loss, terms = model.critic_loss(samples, draw_mixes(samples, seeded()))
     expected = -terms["critic_distance"] + 7 * terms["critic_penalty"] + 2 * terms["critic_class"]
     torch.testing.assert_close(loss.detach(), expected)
-    loss, terms = model.generator_loss(samples, seeded())
+    loss, terms = model.generator_loss(samples, draw_order(samples, seeded()))
     expected = terms["generator_adversarial"] + 2 * terms["generator_class"] + 5 * terms["generator_cycle"]
     torch.testing.assert_close(loss.detach(), expected)
 
@@ -135,12 +136,12 @@ def test_losses_are_the_sum_of_their_weighted_terms() -> None:
 def test_targets_are_labels_of_others_of_the_batch_drawn_by_the_generator() -> None:
     model, samples, asked = make(), waves(8), []
     model.generator.register_forward_pre_hook(lambda _, inputs: asked.append(inputs[1]))
-    model.generator_loss(samples, seeded())
+    model.generator_loss(samples, draw_order(samples, seeded()))
     order = torch.randperm(8, generator=seeded())
     own = model.one_hots(samples.labels[:, 0])
     assert torch.equal(asked[0], own[order])
     assert torch.equal(asked[1], own)  # the way back
-    model.generator_loss(samples, seeded(1))
+    model.generator_loss(samples, draw_order(samples, seeded(1)))
     assert not torch.equal(asked[2], asked[0])
 
 
@@ -243,7 +244,7 @@ def test_generator_is_told_more_than_two_values_and_unequal_numbers_of_them() ->
     )
     model = make(schema=schema)
     samples = Samples(random_images(4)[:, None], torch.tensor([[0, 4], [1, 0], [1, 3], [0, 2]])[:, None])
-    loss, _ = model.critic_loss(samples, seeded())
+    loss, _ = model.critic_loss(samples, draw_mixes(samples, seeded()))
     assert torch.isfinite(loss)
     editing = model.method()
     assert editing.parts == (slice(3072, 3074), slice(3074, 3079))

@@ -26,10 +26,12 @@ def test_at_looks_up_each_image(schedule: Schedule) -> None:
     assert torch.equal(schedule.at(torch.tensor([999, 0, 7])), schedule.alpha_bar[[999, 0, 7]])
 
 
-def test_to_keeps_values_and_precision(schedule: Schedule) -> None:
-    moved = schedule.to("cpu")
-    assert torch.equal(moved.alpha_bar, schedule.alpha_bar)
-    assert schedule.to("meta").alpha_bar.dtype == torch.float64
+def test_a_device_gets_one_copy_of_full_precision(schedule: Schedule) -> None:
+    t = torch.zeros(3, dtype=torch.int64, device="meta")
+    assert schedule.at(t).dtype == torch.float64
+    held = schedule._copies[t.device]
+    schedule.at(t)
+    assert schedule._copies[t.device] is held
 
 
 @pytest.mark.parametrize(

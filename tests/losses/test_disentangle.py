@@ -7,6 +7,9 @@ from diffusegae.losses.disentangle import (
     GroupLayout,
     disentanglement_loss,
     draw_donors,
+    draw_groups,
+    draw_sources,
+    draw_ways,
     path_bend,
     reassemble_centre,
     shared_part_distance,
@@ -55,7 +58,7 @@ def test_reassembly_of_ideal_codes_is_the_centre_and_never_reads_it(layout: Grou
     codes = ideal_groups(layout)
     centre = codes[:, 0].clone()
     codes[:, 0] = float("nan")
-    torch.testing.assert_close(reassemble_centre(codes, layout, generator()), centre)
+    torch.testing.assert_close(reassemble_centre(codes, layout, draw_sources(5, layout, generator())), centre)
 
 
 def test_donors_of_a_group_are_different_members_of_that_group() -> None:
@@ -74,15 +77,15 @@ def test_donors_of_a_batch_come_from_anywhere() -> None:
 
 def test_perfect_codec_on_ideal_codes_has_no_loss() -> None:
     codes = ideal_groups(ONE)
-    donors = draw_donors(5, ONE, "batch", generator())
-    terms = disentanglement_loss(lambda z: z, lambda z: z, codes, ONE, donors, generator())
+    draws = draw_groups(5, ONE, "batch", generator())
+    terms = disentanglement_loss(lambda z: z, lambda z: z, codes, ONE, draws)
     assert float(terms.total(1.0, 0.5, 2.0)) == 0.0
 
 
 def test_terms_are_summed_over_the_group_and_averaged_over_elements() -> None:
     codes = ideal_groups(ONE)
-    donors = draw_donors(5, ONE, "batch", generator())
-    terms = disentanglement_loss(lambda z: z, lambda z: z + 0.5, codes, ONE, donors, generator())
+    draws = draw_groups(5, ONE, "batch", generator())
+    terms = disentanglement_loss(lambda z: z, lambda z: z + 0.5, codes, ONE, draws)
     assert float(terms.reconstruction) == pytest.approx(4 * 0.5)  # centre and three partners
     assert float(terms.swap) == pytest.approx(7 * 0.5)  # both sides of three swaps, and the reassembled centre
     assert float(terms.reassembly) == pytest.approx(0.5)
@@ -101,20 +104,20 @@ def test_agreement_is_the_distance_of_shared_parts_over_that_of_unshared_ones() 
 def test_ways_through_an_affine_decoder_are_straight_and_through_a_square_bent_by_what_can_be_worked_out() -> None:
     codes = torch.randn(6, 3, generator=generator())
     matrix = torch.randn(3, 5, generator=generator())
-    affine = path_bend(lambda z: z @ matrix + 1, codes, codes @ matrix + 1, 100, generator())
+    affine = path_bend(lambda z: z @ matrix + 1, codes, codes @ matrix + 1, draw_ways(6, 100, generator()))
     torch.testing.assert_close(affine, torch.zeros(()), atol=1e-6, rtol=0)
     # From 0 to 1 a square's mean velocity over the tenth after a is 2 a + .1, the chord's is 1. The square of the
     # difference has mean .27 over a in [0, .9]; half of the ways between two rows lead nowhere.
     line = torch.tensor([[0.0], [1.0]])
-    bend = path_bend(torch.square, line, line.square(), 40_000, generator())
+    bend = path_bend(torch.square, line, line.square(), draw_ways(2, 40_000, generator()))
     assert float(bend) == pytest.approx(0.135, rel=0.03)
 
 
 def test_bend_is_computed_on_demand_alone_and_moves_only_what_it_weighs() -> None:
     codes = ideal_groups(ONE)
-    arguments = (torch.tanh, torch.square, codes, ONE, draw_donors(5, ONE, "batch", generator()))
-    without = disentanglement_loss(*arguments, generator())
-    with_bend = disentanglement_loss(*arguments, generator(), with_bend=True)
+    arguments = (torch.tanh, torch.square, codes, ONE, draw_groups(5, ONE, "batch", generator()))
+    without = disentanglement_loss(*arguments)
+    with_bend = disentanglement_loss(*arguments, with_bend=True)
     assert without.bend is None
     assert "bend" not in without.named()
     assert with_bend.bend is not None
@@ -125,7 +128,7 @@ def test_bend_is_computed_on_demand_alone_and_moves_only_what_it_weighs() -> Non
 
 def test_gradient_stops_at_a_detached_target() -> None:
     z = torch.randn(5, 4, 6, requires_grad=True)
-    donors = draw_donors(5, ONE, "batch", generator())
+    draws = draw_groups(5, ONE, "batch", generator())
     zero = torch.zeros(5, 4, 6)
-    terms = disentanglement_loss(lambda v: v.detach(), lambda v: v, z, ONE, donors, generator(), zero)
+    terms = disentanglement_loss(lambda v: v.detach(), lambda v: v, z, ONE, draws, zero)
     assert not terms.total(1.0, 1.0).requires_grad

@@ -61,7 +61,7 @@ class MeanCode(torch.nn.Module):
         super().__init__()
         self.gae = gae
 
-    def forward(self, batch: torch.Tensor, _: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def forward(self, batch: torch.Tensor, _: object) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         return self.gae.encode(batch.flatten(0, 1)).square().mean(), {}
 
 
@@ -144,6 +144,51 @@ def test_bfloat16_step_runs_and_keeps_float32_weights() -> None:
     terms = state.step(batch_for(state.stage))
     assert all(torch.isfinite(value) for value in terms.values())
     assert all(p.dtype == torch.float32 for p in state.stage.model.parameters())
+
+
+def test_pieces_report_the_mean_over_all_of_them() -> None:
+    """Stage 2's reconstruction has no randomness: the pieces' terms must add up to the whole batch's."""
+    batch = batch_for(make_state("refine").stage, samples=7)
+    whole = make_state("refine").step(batch)
+    pieces = make_state("refine", "refine.accumulate=3").step(batch)  # of 3, 3 and 1 GROUPs
+    torch.testing.assert_close(pieces["reconstruction"], whole["reconstruction"])
+    last = make_state("refine").step(batch[6:])
+    assert abs(float(last["reconstruction"]) - float(whole["reconstruction"])) > 1e-4
+
+
+def test_dropout_is_drawn_anew_at_every_step_and_the_same_after_a_restart() -> None:
+    overrides = ("model.unet.dropout=0.5", "model.gae.dropout=0.5", "finetune.learning_rate=0.01")
+    straight, first = (make_state("finetune", *overrides) for _ in range(2))
+    batch = batch_for(straight.stage)
+    for state in (straight, first):
+        for _ in range(3):
+            state.step(batch)
+    saved = {key: {k: v.clone() for k, v in tensors.items()} for key, tensors in first.tensors().items()}
+    torch.manual_seed(99)  # as another process would stand
+    second = make_state("finetune", *overrides)
+    second.restore(lambda key: saved[key], first.samples_seen)
+    straight.step(batch)
+    second.step(batch)
+    for key, value in straight.tensors()["model"].items():
+        assert torch.equal(value, second.tensors()["model"][key]), key
+
+
+def test_images_may_lie_channels_last_and_a_restart_keeps_the_layout() -> None:
+    plain, last = make_state("pretrain"), make_state("pretrain", "pretrain.channels_last=true")
+    for _ in range(2):
+        plain.step(batch_for(plain.stage))
+        last.step(batch_for(last.stage))
+    weight = last.stage.model.unet.stem.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(weight, plain.stage.model.unet.stem.weight, atol=1e-4, rtol=1e-3)
+    saved = {key: {k: v.contiguous() for k, v in tensors.items()} for key, tensors in last.tensors().items()}
+    again = make_state("pretrain", "pretrain.channels_last=true")
+    again.restore(lambda key: saved[key], last.samples_seen)
+    moments = again.optimizers["simple"].state[again.stage.model.unet.stem.weight]
+    assert moments["exp_avg"].stride() == weight.stride()
+    last.step(batch_for(last.stage))
+    again.step(batch_for(again.stage))
+    assert torch.equal(again.stage.model.unet.stem.weight, weight)
 
 
 def test_learning_rate_rises_holds_and_falls() -> None:
