@@ -31,9 +31,11 @@ from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.pipeline import run_actors
 from diffusegae.data.shards import Manifest, read_manifest
 from diffusegae.data.thumbnails import THUMBNAILS
+from diffusegae.editing.cudnn import NO_TF32
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.latents import ShardEncoder, local_checkpoint
 from diffusegae.editing.loading import load_editor
+from diffusegae.editing.network import device_at_hand
 from diffusegae.editing.values import measure_values
 from diffusegae.forecast import Forecast, Workload
 from diffusegae.metrics.evaluation import evaluate
@@ -96,6 +98,10 @@ class Layout:
             return storage.join(self.root, "baselines")
         return storage.join(self.base if stage == "pretrain" else self.root, "stages")
 
+    def profile(self, stage: StageName) -> str:
+        """Return where the trace of a stage's steps is put."""
+        return storage.join(self.root, "profile", f"{stage}.json.gz")
+
     @property
     def evaluation(self) -> str:
         """Report, figures and pictures."""
@@ -146,21 +152,23 @@ class Pipeline:
     def train(self, stage: StageName) -> StageDone:
         """Train one stage or baseline; LaunchError if the one before is not done."""
         before = self._require_before(stage)
-        is_refine = stage == "refine"
         run_id = open_stage_run(self.tracking, self.config, self.run_id, stage)
-        job = TrainingJob(
+        job = self.job(stage).model_copy(update={"tracking_uri": self.tracking, "run_id": run_id})
+        done = launch_stage(job, self.layout.stages(stage), before.fingerprint if before else "")
+        finish_run(self.tracking, run_id, "FINISHED")
+        return done
+
+    def job(self, stage: StageName) -> TrainingJob:
+        """Return what a stage's workers are told, without a run; LaunchError if the stage before is not done."""
+        before, is_refine = self._require_before(stage), stage == "refine"
+        return TrainingJob(
             stage=stage,
             config=self.config,
             attributes=self.schema,
             rows=self.layout.latents if is_refine else self.layout.images,
             weights=before.checkpoint if before else "",
             statistics=storage.join(self.layout.latents, STATISTICS) if is_refine else "",
-            tracking_uri=self.tracking,
-            run_id=run_id,
         )
-        done = launch_stage(job, self.layout.stages(stage), before.fingerprint if before else "")
-        finish_run(self.tracking, run_id, "FINISHED")
-        return done
 
     def encode(self) -> LatentManifest:
         """Encode all images with the pre-trained encoder, shard by shard; shards that exist are not encoded again."""
@@ -231,9 +239,10 @@ class Pipeline:
             editors: dict[str, Editor] = {}
             for stage, done in finished.items():
                 with local_checkpoint(done.checkpoint) as checkpoint:
-                    editors[JUDGED[stage]] = load_editor(checkpoint, expected=self.schema)
+                    editors[JUDGED[stage]] = load_editor(checkpoint, device_at_hand(), self.schema)
             lookup = ImageLookup(self.layout.images, self.manifest)
-            evaluation = evaluate(editors, lookup, self.config, self.schema, output)
+            with NO_TF32.held():
+                evaluation = evaluate(editors, lookup, self.config, self.schema, output)
             write_report(evaluation, self.config, output, self._curves())
             (output / SUMMARY).write_text(summary_text(evaluation))
             (output / JUDGED_FILE).write_text(judged)
@@ -250,7 +259,8 @@ class Pipeline:
 
             def measure() -> dict[str, Tensor]:
                 lookup = ImageLookup(self.layout.images, self.manifest)
-                return measure_values(load_editor(checkpoint, expected=self.schema), lookup, self.config.seed)
+                editor = load_editor(checkpoint, device_at_hand(), self.schema)
+                return measure_values(editor, lookup, self.config.seed)
 
             return register_model(self.tracking, self.run_id, checkpoint, self.config, measure)
 

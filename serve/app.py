@@ -10,6 +10,7 @@ from ray import serve
 from ray.serve import Application
 
 from diffusegae.checkpoint import CheckpointMeta
+from diffusegae.config.inference import InferenceConfig
 from diffusegae.diffusion.samplers import SamplerName
 from diffusegae.editing.values import ValueCodes, known_values
 from diffusegae.tracking.registry import (
@@ -46,6 +47,9 @@ class ServeArgs(BaseModel):
     host: str = Field("127.0.0.1", description="Address that Serve listens on, as in http_options.")
     tokens: str = Field("", description="Token file; without one everybody who can connect may use the service.")
     device: str = Field("cpu", description="Torch device of the models.")
+    inference: InferenceConfig | None = Field(
+        None, description="Precision of the network and what accelerates it; by default what suits the device."
+    )
     cpus_per_replica: float = Field(1, ge=0, description="CPUs of a model replica.")
     gpus_per_replica: float = Field(0, ge=0, description="GPUs of a model replica; a fraction shares one.")
     min_replicas: int = Field(1, ge=1, description="Replicas of each model at rest.")
@@ -113,6 +117,7 @@ def model_source(args: ServeArgs, served: ServedModel) -> ModelSource:
     return ModelSource(
         tracking_uri=args.tracking_uri,
         device=args.device,
+        inference=args.inference,
         max_images=args.max_images,
         cache_bytes=args.cache_megabytes * MEBIBYTE,
         served=served,

@@ -85,7 +85,7 @@ def swap(dashboard: str, seconds: float, version: str = "") -> list[ServedModel]
 
 def _check(args: ServeArgs, served: ServedModel) -> None:
     """Load a version here, apart from the service, and have it bring back a picture."""
-    model = load_model(model_source(args.model_copy(update={"device": "cpu"}), served))
+    model = load_model(model_source(args.model_copy(update={"device": "cpu", "inference": None}), served))
     try:
         asyncio.run(model.check(CHECK_SECONDS))
     finally:

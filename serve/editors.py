@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from diffusegae.checkpoint import read_tensors
+from diffusegae.config.inference import InferenceConfig
 from diffusegae.editing.loading import load_editor
 from diffusegae.tracking.registry import VALUES, download_checkpoint
 
@@ -33,6 +34,7 @@ class ModelSource(BaseModel):
 
     tracking_uri: str
     device: str
+    inference: InferenceConfig | None = None
     max_images: int
     cache_bytes: int
     served: ServedModel
@@ -122,11 +124,11 @@ class EditorDeployment:
 
 
 def load_model(source: ModelSource, on_done: OnDone | None = None) -> LoadedModel:
-    """Download a registered version and put it to work on the source's device."""
+    """Download a registered version, warm it up and put it to work on the source's device."""
     served = source.served
     with tempfile.TemporaryDirectory() as folder:
         uri = f"models:/{served.name}/{served.version}"
         checkpoint = download_checkpoint(source.tracking_uri, uri, Path(folder))
         values = read_tensors(checkpoint, VALUES) if served.centroid_values else {}
-        editor = load_editor(checkpoint, source.device)
+        editor = load_editor(checkpoint, source.device, inference=source.inference)
     return LoadedModel(editor, values, served.label, source.max_images, source.cache_bytes, on_done)

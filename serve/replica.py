@@ -56,9 +56,10 @@ class LoadedModel:
         cache_bytes: int,
         on_done: OnDone | None = None,
     ) -> None:
-        """Put a model to work; `on_done` is told of each request in the engine's thread."""
+        """Warm a model up and put it to work; `on_done` is told of each request in the engine's thread."""
         self.editor, self.label, self._on_done = editor, label, on_done
         self.schema = editor.schema.fingerprint()
+        editor.warm_up()  # before it can be asked for anything, its health included
         self.engine = Engine(editor, max_images, cache_bytes, PROGRESS_SECONDS)
         self._recipes = Recipes(editor, values)
 

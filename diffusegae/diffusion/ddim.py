@@ -6,41 +6,41 @@ from the clamped estimate keeps x = sqrt(alpha_bar) x_0_hat + sqrt(1 - alpha_bar
 along a line through x itself and the inverse step can retrace it.
 """
 
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from torch import Tensor
 
-from diffusegae.diffusion.process import Denoise, clip_x_0, per_image, x_0_of_eps
+from diffusegae.diffusion.process import Denoise, clip_x_0, per_image
 from diffusegae.diffusion.schedule import Schedule
 from diffusegae.diffusion.trajectory import Levels, OnStep, follow, inversion_path, sampling_path
 
 
+def estimate_x_0(
+    x: Float[Tensor, "batch *shape"], eps: Float[Tensor, "batch *shape"], levels: Levels, clip: bool
+) -> Float[Tensor, "batch *shape"]:
+    """Return the x_0 that x and eps imply at the level where x stands."""
+    x_0_hat = (x - per_image(levels.sigma_from, x) * eps) / per_image(levels.alpha_from, x)
+    x_0_hat = x_0_hat.to(x.dtype)
+    return clip_x_0(x_0_hat) if clip else x_0_hat
+
+
 def move(
-    x: Float[Tensor, "batch *shape"],
-    x_0_hat: Float[Tensor, "batch *shape"],
-    alpha_bar_from: Float64[Tensor, "batch"],
-    alpha_bar_to: Float64[Tensor, "batch"],
+    x: Float[Tensor, "batch *shape"], x_0_hat: Float[Tensor, "batch *shape"], levels: Levels
 ) -> Float[Tensor, "batch *shape"]:
     """Carry x to another noise level, up or down, along the line of x_0_hat and the eps that x and it imply.
 
     alpha_bar_from lies in (0, 1); alpha_bar_to may be 0 (pure eps) or 1 (x_0_hat itself).
     """
-    eps = (x - per_image(alpha_bar_from.sqrt(), x) * x_0_hat) / per_image((1 - alpha_bar_from).sqrt(), x)
-    x_to = per_image(alpha_bar_to.sqrt(), x) * x_0_hat + per_image((1 - alpha_bar_to).sqrt(), x) * eps
+    eps = (x - per_image(levels.alpha_from, x) * x_0_hat) / per_image(levels.sigma_from, x)
+    x_to = per_image(levels.alpha_to, x) * x_0_hat + per_image(levels.sigma_to, x) * eps
     return x_to.to(x.dtype)
 
 
 def ddim_step(
-    x: Float[Tensor, "batch *shape"],
-    eps: Float[Tensor, "batch *shape"],
-    alpha_bar_from: Float64[Tensor, "batch"],
-    alpha_bar_to: Float64[Tensor, "batch"],
-    clip: bool = True,
+    x: Float[Tensor, "batch *shape"], eps: Float[Tensor, "batch *shape"], levels: Levels, clip: bool = True
 ) -> tuple[Float[Tensor, "batch *shape"], Float[Tensor, "batch *shape"]]:
     """Move each image between its own two noise levels; return it and the estimate of x_0 on which the move rests."""
-    x_0_hat = x_0_of_eps(x, eps, alpha_bar_from)
-    if clip:
-        x_0_hat = clip_x_0(x_0_hat)
-    return move(x, x_0_hat, alpha_bar_from, alpha_bar_to), x_0_hat
+    x_0_hat = estimate_x_0(x, eps, levels, clip)
+    return move(x, x_0_hat, levels), x_0_hat
 
 
 def advance(
@@ -51,7 +51,7 @@ def advance(
     clip: bool,
 ) -> tuple[Float[Tensor, "batch *shape"], Float[Tensor, "batch *shape"]]:
     """Apply `ddim_step` as a step rule; a first-order method has no use for the step before."""
-    return ddim_step(x, eps, levels.alpha_bar_from, levels.alpha_bar_to, clip)
+    return ddim_step(x, eps, levels, clip)
 
 
 def sample(

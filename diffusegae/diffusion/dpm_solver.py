@@ -5,26 +5,13 @@ the update (sigma_to / sigma_from) x - alpha_to (exp(-h) - 1) D is DDIM's move w
 form it is finite at alpha_bar = 0 and 1 too. D extrapolates the last two estimates of x_0 linearly in lambda.
 """
 
-import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from torch import Tensor
 
-from diffusegae.diffusion.ddim import move
-from diffusegae.diffusion.process import Denoise, clip_x_0, per_image, x_0_of_eps
+from diffusegae.diffusion.ddim import estimate_x_0, move
+from diffusegae.diffusion.process import Denoise, per_image
 from diffusegae.diffusion.schedule import Schedule
 from diffusegae.diffusion.trajectory import Levels, OnStep, follow, inversion_path, sampling_path
-
-
-def extrapolation_weight(levels: Levels) -> Float64[Tensor, "batch"]:
-    """Return 1 / (2 r) = h / (2 h_previous), or 0 where the step must be first order.
-
-    That is the first step, which has no predecessor (h_previous = 0), and one that ends at alpha_bar 0 or 1, where
-    lambda is infinite.
-    """
-    # lambda is half the logit of alpha_bar; the half cancels.
-    now = torch.logit(levels.alpha_bar_from)
-    weight = (torch.logit(levels.alpha_bar_to) - now) / (2 * (now - torch.logit(levels.alpha_bar_previous)))
-    return torch.where(weight.isfinite(), weight, 0.0)
 
 
 def advance(
@@ -35,11 +22,9 @@ def advance(
     clip: bool,
 ) -> tuple[Float[Tensor, "batch *shape"], Float[Tensor, "batch *shape"]]:
     """Make one step from the estimates of x_0 here and at the step before; return x and the estimate here."""
-    x_0_hat = x_0_of_eps(x, eps, levels.alpha_bar_from)
-    if clip:
-        x_0_hat = clip_x_0(x_0_hat)
-    extrapolated = x_0_hat + per_image(extrapolation_weight(levels), x) * (x_0_hat - x_0_previous)
-    return move(x, extrapolated, levels.alpha_bar_from, levels.alpha_bar_to), x_0_hat
+    x_0_hat = estimate_x_0(x, eps, levels, clip)
+    extrapolated = x_0_hat + per_image(levels.extrapolation, x) * (x_0_hat - x_0_previous)
+    return move(x, extrapolated, levels), x_0_hat
 
 
 def sample(

@@ -20,7 +20,7 @@ Predict = Callable[[Float[Tensor, "batch *shape"], Int64[Tensor, "batch"]], Floa
 Denoise = Predict
 
 
-def per_image(values: Float64[Tensor, "batch"], like: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *ones"]:
+def per_image(values: Float[Tensor, "batch"], like: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *ones"]:
     """Shape one coefficient per image to multiply with a batch, in float32 or the batch's own wider dtype.
 
     A bfloat16 batch is thereby promoted to float32 for the arithmetic; the caller casts the result back.

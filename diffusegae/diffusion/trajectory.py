@@ -34,12 +34,29 @@ class Transition:
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """Hold the current transition of each image of a batch; t is on the device of the images."""
+    """Hold what step rules read of the current transition of each image, on the images' device.
+
+    alpha = sqrt(alpha_bar) and sigma = sqrt(1 - alpha_bar), taken in float64 and rounded once to the images' dtype, or
+    to float32 where that is narrower.
+    """
 
     t: Int64[Tensor, "batch"]
-    alpha_bar_previous: Float64[Tensor, "batch"]
-    alpha_bar_from: Float64[Tensor, "batch"]
-    alpha_bar_to: Float64[Tensor, "batch"]
+    alpha_from: Float[Tensor, "batch"]
+    sigma_from: Float[Tensor, "batch"]
+    alpha_to: Float[Tensor, "batch"]
+    sigma_to: Float[Tensor, "batch"]
+    extrapolation: Float[Tensor, "batch"]
+
+    def __getitem__(self, images: slice) -> "Levels":
+        """Return the levels of some of the images."""
+        return Levels(*(values[images] for values in self._all()))
+
+    def expand(self, count: int) -> "Levels":
+        """Return the levels of one image for `count` images that stand where it stands."""
+        return Levels(*(values.expand(count) for values in self._all()))
+
+    def _all(self) -> tuple[Tensor, ...]:
+        return self.t, self.alpha_from, self.sigma_from, self.alpha_to, self.sigma_to, self.extrapolation
 
 
 # (x, eps, estimate of x_0 of the step before or zeros, levels, clip) -> (x at alpha_bar_to, estimate of x_0)
@@ -69,11 +86,36 @@ def _path(schedule: Schedule, grid: list[int], end: float) -> list[Transition]:
     return [Transition(*move) for move in zip(grid, levels[:1] + levels[:-1], levels, [*levels[1:], end], strict=True)]
 
 
-def levels_of(transitions: Sequence[Transition], device: torch.device | str) -> Levels:
-    """Stack one transition per image into the tensors that a step rule takes."""
+def levels_of(transitions: Sequence[Transition], like: Float[Tensor, "..."]) -> Levels:
+    """Return what a step rule takes of one transition per image, for images of a tensor's dtype and device.
+
+    One copy carries all of it, and nothing waits for it: on a GPU every copy that does would drain the queue.
+    """
     moves = [(each.alpha_bar_previous, each.alpha_bar_from, each.alpha_bar_to) for each in transitions]
-    alpha_bars = torch.tensor(moves, dtype=torch.float64).unbind(dim=1)
-    return Levels(torch.tensor([each.timestep for each in transitions], device=device), *alpha_bars)
+    previous, before, after = torch.tensor(moves, dtype=torch.float64).unbind(dim=1)
+    t = torch.tensor([each.timestep for each in transitions], dtype=torch.float64)
+    roots = (before.sqrt(), (1 - before).sqrt(), after.sqrt(), (1 - after).sqrt())
+    rows = torch.stack([t, *roots, extrapolation_weight(previous, before, after)])
+    rows = rows.to(torch.promote_types(like.dtype, torch.float32))  # which holds every timestep exactly
+    if like.is_cuda:
+        rows = rows.pin_memory().to(like.device, non_blocking=True)
+    return Levels(rows[0].long(), *rows[1:])
+
+
+def extrapolation_weight(
+    alpha_bar_previous: Float64[Tensor, "batch"],
+    alpha_bar_from: Float64[Tensor, "batch"],
+    alpha_bar_to: Float64[Tensor, "batch"],
+) -> Float64[Tensor, "batch"]:
+    """Return how far a second-order rule extrapolates in lambda: 1 / (2 r) = h / (2 h_previous) of DPM-Solver++(2M).
+
+    It is 0 where a step must be first order: the first, which has no predecessor (h_previous = 0), and one that ends at
+    alpha_bar 0 or 1, where lambda is infinite.
+    """
+    # lambda is half the logit of alpha_bar; the half cancels.
+    now = torch.logit(alpha_bar_from)
+    weight = (torch.logit(alpha_bar_to) - now) / (2 * (now - torch.logit(alpha_bar_previous)))
+    return torch.where(weight.isfinite(), weight, 0.0)
 
 
 def follow(
@@ -85,9 +127,9 @@ def follow(
     on_step: OnStep | None,
 ) -> Float[Tensor, "batch *shape"]:
     """Move a batch along a path by a step rule, one call of the network per transition."""
-    x_0_hat = torch.zeros_like(x)
-    for index, transition in enumerate(path):
-        levels = levels_of([transition] * len(x), x.device)
+    x_0_hat, whole = torch.zeros_like(x), levels_of(path, x)
+    for index in range(len(path)):
+        levels = whole[index : index + 1].expand(len(x))
         x, x_0_hat = advance(x, denoise(x, levels.t), x_0_hat, levels, clip)
         if on_step is not None:
             on_step(index, x_0_hat)

@@ -5,28 +5,38 @@ under the z that also generates: the GAE's reconstruction of the source, which i
 trained on.
 """
 
+import copy
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from diffusegae.config.inference import InferenceConfig
 from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion import samplers
 from diffusegae.diffusion.process import Denoise, from_prediction, noise_for_seeds
 from diffusegae.diffusion.schedule import schedule_of
 from diffusegae.editing import recipes
+from diffusegae.editing.cudnn import NO_TF32
 from diffusegae.editing.method import Codes, Images
+from diffusegae.editing.network import Network, suited_to
 from diffusegae.editing.recipes import Change, Encode, Generate, InferNoise, Need, Noise, Recipe
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import AttributeSchema
 
+logger = logging.getLogger(__name__)
 OnImages = Callable[[int, Images], None]
 
 
 class Editor:
-    """Edits pictures with a trained model; satisfies `Method`."""
+    """Edits pictures with a trained model; satisfies `Method`.
+
+    Codes are computed in float32 on every device; `inference` says how the UNet is called, by default as suits it.
+    """
 
     def __init__(
         self,
@@ -35,11 +45,13 @@ class Editor:
         schema: AttributeSchema,
         device: torch.device | str = "cpu",
         sampling: SamplingConfig | None = None,
+        inference: InferenceConfig | None = None,
     ) -> None:
         self.model = model.to(device).eval().requires_grad_(False)
         self.config, self.schema, self.device = config, schema, torch.device(device)
         self.sampling = sampling or config.sampling
         self.schedule = schedule_of(config.diffusion)
+        self.network = Network(self.model.unet, inference or suited_to(self.device), self.device)
 
     @property
     def image_size(self) -> int:
@@ -53,16 +65,39 @@ class Editor:
 
     def with_sampling(self, sampling: SamplingConfig) -> "Editor":
         """Return an editor of the same model that samples otherwise."""
-        return Editor(self.model, self.config, self.schema, self.device, sampling)
+        other = copy.copy(self)
+        other.sampling = sampling
+        return other
+
+    def in_float32(self) -> "Editor":
+        """Return an editor of the same model that computes in float32 throughout, one kernel after another."""
+        other = copy.copy(self)
+        other.network = Network(self.model.unet, InferenceConfig(), self.device)
+        return other
+
+    def warm_up(self) -> None:
+        """Do now what the first requests would wait for: record the network's calls, choose the encoder's kernels."""
+        began = time.monotonic()
+        self.network.warm_up(self.config.model)
+        self.encode(torch.zeros(1, 3, self.image_size, self.image_size))
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        logger.info("editor: warm on %s after %.1f s", self.device, time.monotonic() - began)
 
     @torch.inference_mode()
     def encode(self, images: Images) -> Codes:
         """Return z_dis, [batch, z_dis]."""
-        return self.model.disentangle(self.model.encode(images.to(self.device)))
+        return self.model.disentangle(self.z_sem(images))
+
+    @torch.inference_mode()
+    def z_sem(self, images: Images) -> Codes:
+        """Return z_sem, [batch, z_sem], on the editor's device."""
+        with NO_TF32.held():
+            return self.model.encode(images.to(self.device))
 
     def denoiser(self, z_sem: Float[Tensor, "batch z_sem"]) -> Denoise:
         """Return the predictor of eps at a fixed z_sem."""
-        return from_prediction(self.model.predictor(z_sem), self.schedule, self.config.diffusion.prediction)
+        return from_prediction(self.network.predictor(z_sem), self.schedule, self.config.diffusion.prediction)
 
     @torch.inference_mode()
     def infer_noise(self, images: Images, codes: Codes) -> Noise:

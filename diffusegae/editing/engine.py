@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
+from operator import is_not
 
 import torch
 from jaxtyping import Float
@@ -31,6 +33,7 @@ from diffusegae.diffusion.trajectory import Transition, inversion_path, levels_o
 from diffusegae.editing.cache import TensorCache, content_key
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.method import Codes, Images
+from diffusegae.editing.pace import Pace
 from diffusegae.editing.recipes import Encode, Generate, InferNoise, Need, Recipe
 from diffusegae.models.unet import Condition
 
@@ -127,6 +130,8 @@ class Engine:
         self._ready: deque[Ticket] = deque()  # with images that wait to join
         self._active: list[Ticket] = []  # with images that have joined
         self._num_open, self._level, self._is_closing = 0, 0.0, False
+        self._pace = Pace(editor.device)
+        self._stacked: tuple[list[Condition], Condition | None] = ([], None)  # conditions of the last call
         self._threads = (
             threading.Thread(target=self._run, name="denoise", daemon=True),
             threading.Thread(target=self._help, name="follow", daemon=True),
@@ -230,22 +235,31 @@ class Engine:
 
     def _advance(self, flights: Sequence[Flight]) -> None:
         """Move flights by one step each, with one call of the network."""
-        model, device = self.editor.model, self.editor.device
-        x = torch.stack([flight.x for flight in flights])
-        t = torch.tensor([flight.path[flight.position].timestep for flight in flights], device=device)
-        prediction = model.unet.denoise(x, t, Condition.stack([flight.condition for flight in flights]))
-        eps = predict_eps(prediction, x, t, self.editor.schedule, self.editor.config.diffusion.prediction)
-        for sampling in {_rule(flight): None for flight in flights}:
-            rows = [row for row, flight in enumerate(flights) if _rule(flight) == sampling]
-            mine = [flights[row] for row in rows]
-            levels = levels_of([flight.path[flight.position] for flight in mine], device)
-            x_0_hat = torch.stack([flight.x_0_hat for flight in mine])
-            moved, estimates = SAMPLERS[sampling[0]].advance(x[rows], eps[rows], x_0_hat, levels, sampling[1])
-            for flight, image, estimate in zip(mine, moved, estimates, strict=True):
+        flights = sorted(flights, key=_rule)  # those of one rule are neighbours
+        x, x_0_hat = (torch.stack(images) for images in zip(*((each.x, each.x_0_hat) for each in flights), strict=True))
+        levels = levels_of([flight.path[flight.position] for flight in flights], x)
+        prediction = self.editor.network.denoise(x, levels.t, self._stack([each.condition for each in flights]))
+        eps = predict_eps(prediction, x, levels.t, self.editor.schedule, self.editor.config.diffusion.prediction)
+        place = 0
+        for (sampler, clip), mine in groupby(flights, _rule):
+            group = list(mine)
+            rows = slice(place, place + len(group))
+            moved, estimates = SAMPLERS[sampler].advance(x[rows], eps[rows], x_0_hat[rows], levels[rows], clip)
+            for flight, image, estimate in zip(group, moved, estimates, strict=True):
                 flight.x, flight.x_0_hat = image, estimate
                 flight.position += 1
+            place = rows.stop
+        self._pace.step()
         self.counters.calls += 1
         self.counters.steps += len(flights)
+
+    def _stack(self, conditions: list[Condition]) -> Condition:
+        """Return conditions as one batch, the very one of the call before if they are the same."""
+        known, stacked = self._stacked
+        if stacked is None or len(known) != len(conditions) or any(map(is_not, known, conditions)):
+            stacked = Condition.stack(conditions)
+            self._stacked = conditions, stacked
+        return stacked
 
     def _settle(self) -> None:
         """Tell how far requests are, hand on those whose images have all landed, and drop what was given up."""
@@ -349,8 +363,7 @@ class Engine:
         if not rows:
             ticket.steps_before += steps
             return
-        model = self.editor.model
-        conditions = model.unet.condition(model.entangle(need.codes[rows])).unstack()
+        conditions = self.editor.network.condition(self.editor.model.entangle(need.codes[rows])).unstack()
         starts = images[rows].to(self.editor.device)
         ticket.flights = [
             Flight(ticket, row, path, condition, start, torch.zeros_like(start))

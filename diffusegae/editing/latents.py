@@ -17,7 +17,8 @@ from diffusegae.checkpoint import read_meta, read_tensors
 from diffusegae.data.latents import encode_latent_shard, latent_shard_name
 from diffusegae.data.records import IMAGE
 from diffusegae.data.shards import read_manifest
-from diffusegae.images import decode_batch, to_tensor
+from diffusegae.editing.network import device_at_hand
+from diffusegae.images import decode_batch, to_device
 from diffusegae.models.autoencoder import DiffuseGAE
 
 
@@ -45,7 +46,7 @@ class ShardEncoder:
     def build(self) -> Callable[[int], int]:
         """Load the encoder and return the function that encodes the shard of a number and returns its rows."""
         torch.set_num_threads(self.num_threads)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = device_at_hand()
         with local_checkpoint(self.checkpoint) as folder:
             meta = read_meta(folder)
             model = DiffuseGAE(meta.config.model, meta.attributes)
@@ -63,11 +64,12 @@ class ShardEncoder:
 
         return encode
 
+    @torch.inference_mode()
     def _encode_table(
         self, model: DiffuseGAE, table: pa.Table, size: int, device: torch.device
     ) -> Float[np.ndarray, "rows z_sem"]:
-        parts = []
+        parts = []  # left where they are until the last is on its way: a GPU encodes while the next is decoded
         for batch in table.select([IMAGE]).to_batches(max_chunksize=self.batch_size):
             pixels = decode_batch(batch.column(0).to_pylist(), size)
-            parts.append(model.encode(to_tensor(pixels).to(device)).cpu().numpy())
-        return np.concatenate(parts)
+            parts.append(model.encode(to_device(pixels, device)))
+        return torch.cat(parts).cpu().numpy()

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from diffusegae.checkpoint import read_meta, read_tensors
+from diffusegae.config.inference import InferenceConfig
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
 from diffusegae.models.autoencoder import DiffuseGAE
@@ -16,6 +17,7 @@ def load_editor(
     device: torch.device | str = "cpu",
     expected: AttributeSchema | None = None,
     sampling: SamplingConfig | None = None,
+    inference: InferenceConfig | None = None,
 ) -> Editor:
     """Return the editor of a checkpoint's averaged weights.
 
@@ -28,4 +30,4 @@ def load_editor(
         expected.require_same(meta.attributes, f"checkpoint {directory}")
     model = DiffuseGAE(meta.config.model, meta.attributes)
     model.load_state_dict(read_tensors(directory, "ema"))
-    return Editor(model, meta.config, meta.attributes, device, sampling)
+    return Editor(model, meta.config, meta.attributes, device, sampling, inference)

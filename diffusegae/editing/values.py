@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffusegae.data.lookup import ImageLookup
 from diffusegae.editing.editor import Editor
-from diffusegae.images import to_tensor
+from diffusegae.images import to_device
 from diffusegae.schema import AttributeSchema
 
 ValueCodes = Mapping[str, Float[Tensor, "values width"]]
@@ -24,7 +24,8 @@ def measure_values(editor: Editor, lookup: ImageLookup, seed: int) -> dict[str, 
     """Return the value codes of a model from its training images, MAX_IMAGES of them at the most."""
     rows = lookup.sample(MAX_IMAGES, False, np.random.default_rng(seed))
     codes = [
-        editor.encode(to_tensor(lookup.take(part))).cpu() for part in np.split(rows, range(_BATCH, len(rows), _BATCH))
+        editor.encode(to_device(lookup.take(part), editor.device)).cpu()
+        for part in np.split(rows, range(_BATCH, len(rows), _BATCH))
     ]
     labels = {column: lookup.labels.columns[column][rows] for column in editor.schema.columns}
     return mean_parts(editor.schema, torch.cat(codes), labels)

@@ -14,7 +14,7 @@ from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.method import Codes, Images
 from diffusegae.forecast import Forecast, Workload
-from diffusegae.images import to_tensor
+from diffusegae.images import to_device
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +72,7 @@ class BatchedEditor:
         """Return z_sem and z_dis of stored pictures."""
         model, z_sem, z_dis = self.editor.model, [], []
         for start in range(0, len(pixels), self.batch_size):
-            images = to_tensor(pixels[start : start + self.batch_size])
-            z = model.encode(images.to(self.editor.device))
+            z = self.editor.z_sem(to_device(pixels[start : start + self.batch_size], self.editor.device))
             z_sem.append(z.cpu().numpy())
             z_dis.append(model.disentangle(z).cpu().numpy())
         return EncodedImages(np.concatenate(z_sem), np.concatenate(z_dis))

@@ -81,9 +81,13 @@ class AttributeClassifier(nn.Module):
 
     @torch.no_grad()
     def predict(self, images: Float[Tensor, "batch 3 size size"]) -> Int[Tensor, "batch m"]:
-        """Return the most likely value of each attribute for images in [-1, 1]; generated ones may overshoot."""
-        answers = [self._answer(chunk.clamp(-1.0, 1.0)) for chunk in torch.split(images, 512)]
-        return torch.cat(answers)
+        """Return the most likely value of each attribute for images in [-1, 1]; generated ones may overshoot.
+
+        Images may be on another device than the weights; the answers are where the images are.
+        """
+        device = self.head.weight.device
+        answers = [self._answer(chunk.to(device).clamp(-1.0, 1.0)) for chunk in torch.split(images, 512)]
+        return torch.cat(answers).to(images.device)
 
     def _answer(self, images: Float[Tensor, "batch 3 size size"]) -> Int[Tensor, "batch m"]:
         return torch.stack([logits.argmax(dim=1) for logits in self(images)], dim=1)

@@ -127,14 +127,15 @@ class LpipsDistance(nn.Module):
     def forward(
         self, images: Float[Tensor, "batch 3 height width"], truth: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, " batch"]:
-        """Return the distance of each pair; 0 for equal images, about 0.7 for unrelated ones."""
-        maps = zip(self.trunk(prepare(images)), self.trunk(prepare(truth)), strict=True)
-        distance = images.new_zeros(len(images))
+        """Return the distance of each pair, where the images are; 0 for equal ones, about 0.7 for unrelated ones."""
+        device = self.get_buffer("head_0").device
+        maps = zip(*(self.trunk(prepare(each.to(device))) for each in (images, truth)), strict=True)
+        distance = torch.zeros(len(images), dtype=images.dtype, device=device)
         for level, (a, b) in enumerate(maps):
             difference = (_unit_length(a) - _unit_length(b)).square()
             head = self.get_buffer(f"head_{level}")
             distance = distance + (difference * head).sum(dim=1).mean(dim=(1, 2))
-        return distance
+        return distance.to(images.device)
 
 
 class VggFeatures(nn.Module):

@@ -13,6 +13,7 @@ from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.lookup import MISSING, ImageLookup
 from diffusegae.editing.method import Images
+from diffusegae.editing.network import device_at_hand
 from diffusegae.images import to_tensor
 from diffusegae.metrics.classifier import AttributeClassifier, ClassifierSettings, LabelledImages, train_classifier
 from diffusegae.metrics.counterfactual import Perceptual, RecombinationScores, score_recombinations
@@ -75,12 +76,15 @@ class Judging:
 
 
 def prepare_judging(lookup: ImageLookup, config: PipelineConfig, schema: AttributeSchema, cache: Path) -> Judging:
-    """Plan what is judged, load the true images, and train the judge or take it from the cache folder."""
+    """Plan what is judged, load the true images, and train the judge or take it from the cache folder.
+
+    Judge and LPIPS are on the device at hand; what they are shown may be elsewhere.
+    """
     plan = plan_evaluation(lookup, schema, config.evaluate, config.seed)
     train, test = (
         LabelledImages(lookup.take(rows), labels_of(lookup, rows, schema)) for rows in (plan.train, plan.test)
     )
-    judge = _load_judge(train, test, schema, config, cache)
+    judge = _load_judge(train, test, schema, config, cache).to(device_at_hand())
     perceptual, notes = _load_perceptual()
     return Judging(lookup, schema, config, plan, train, test, judge, perceptual, notes)
 
@@ -109,7 +113,7 @@ def _load_judge(
 
 def _load_perceptual() -> tuple[Perceptual | None, tuple[str, ...]]:
     try:
-        return LpipsDistance.from_package("alex"), ()
+        return LpipsDistance.from_package("alex").to(device_at_hand()), ()
     except PerceptualWeightsMissing as missing:
         logger.warning("evaluate: %s", missing)
         return None, (str(missing),)

@@ -76,13 +76,14 @@ class DdimPath:
     @torch.inference_mode()
     def encode(self, images: Images) -> Codes:
         """Return the codes between which paths run."""
-        z_sem = self.editor.model.encode(images.to(self.editor.device))
+        z_sem = self.editor.z_sem(images)
         return self.editor.model.disentangle(z_sem) if self.code == "z_dis" else z_sem
 
     @torch.inference_mode()
     def generate(self, codes: Codes, x_T: Images, steps: int) -> Images:
         """Return images in [-1, 1], on the editor's device; raises ValueError for steps without an integer stride."""
-        editor, codes, x_T = self.editor, codes.to(self.editor.device), x_T.to(self.editor.device)
+        editor = self.editor.in_float32()
+        codes, x_T = codes.to(editor.device), x_T.to(editor.device)
         z_sem = editor.model.entangle(codes) if self.code == "z_dis" else codes
         return ddim.sample(editor.denoiser(z_sem), x_T, editor.schedule, steps, clip=editor.sampling.clip).clamp(-1, 1)
 

@@ -10,22 +10,23 @@ from torch import Tensor
 from diffusegae.diffusion.ddim import ddim_step, invert, move, sample
 from diffusegae.diffusion.process import noise_for_seeds
 from diffusegae.diffusion.schedule import Schedule
-from diffusegae.diffusion.trajectory import inversion_path
+from diffusegae.diffusion.trajectory import Levels, Transition, inversion_path, levels_of
 from tests.diffusion.conftest import Gaussian, Undertrained
 
 BETAS = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
 
 
-def levels(*values: float) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
+def levels(*moves: tuple[float, float]) -> Levels:
+    """Return the levels of moves from one alpha_bar to another, in float64."""
+    transitions = [Transition(0, before, before, after) for before, after in moves]
+    return levels_of(transitions, torch.zeros(1, dtype=torch.float64))
 
 
 def test_the_step_is_equation_6_with_sigma_zero() -> None:
     x, eps = torch.tensor([[0.3], [-0.2]]).double(), torch.tensor([[0.5], [0.1]]).double()
-    alpha_bar_from, alpha_bar_to = levels(0.4, 0.9), levels(0.7, 0.5)
-    x_to, x_0_hat = ddim_step(x, eps, alpha_bar_from, alpha_bar_to, clip=False)
-    for row in range(2):
-        a, b = alpha_bar_from[row].item(), alpha_bar_to[row].item()
+    moves = [(0.4, 0.7), (0.9, 0.5)]
+    x_to, x_0_hat = ddim_step(x, eps, levels(*moves), clip=False)
+    for row, (a, b) in enumerate(moves):
         x_0 = (x[row].item() - (1 - a) ** 0.5 * eps[row].item()) / a**0.5
         assert x_0_hat[row].item() == pytest.approx(x_0)
         assert x_to[row].item() == pytest.approx(b**0.5 * x_0 + (1 - b) ** 0.5 * eps[row].item())
@@ -33,28 +34,29 @@ def test_the_step_is_equation_6_with_sigma_zero() -> None:
 
 def test_clipping_recomputes_eps_from_the_clipped_estimate() -> None:
     x, eps = torch.tensor([[2.0]]).double(), torch.tensor([[-1.0]]).double()
-    x_to, x_0_hat = ddim_step(x, eps, levels(0.25), levels(0.64), clip=True)
+    x_to, x_0_hat = ddim_step(x, eps, levels((0.25, 0.64)), clip=True)
     assert x_0_hat.item() == 1.0
     assert x_to.item() == pytest.approx(0.8 * 1 + 0.6 * (2 - 0.5) / 0.75**0.5)
 
 
 def test_clipping_is_the_default(images: Tensor) -> None:
-    _, x_0_hat = ddim_step(images, -images, levels(*[0.01] * 4), levels(*[0.02] * 4))
+    _, x_0_hat = ddim_step(images, -images, levels(*[(0.01, 0.02)] * 4))
     assert x_0_hat.abs().max() == 1
 
 
 def test_a_move_ends_in_the_estimate_or_in_its_noise(images: Tensor) -> None:
     x = 0.6 * images + 0.8 * images.flip(0)
-    clean = move(x, images, levels(*[0.36] * 4), levels(*[1.0] * 4))
-    noise = move(x, images, levels(*[0.36] * 4), levels(*[0.0] * 4))
+    clean = move(x, images, levels(*[(0.36, 1.0)] * 4))
+    noise = move(x, images, levels(*[(0.36, 0.0)] * 4))
     torch.testing.assert_close(clean, images)
     torch.testing.assert_close(noise, images.flip(0), rtol=0, atol=1e-6)
 
 
 def test_a_move_is_undone_by_its_reverse(images: Tensor) -> None:
     x = noise_for_seeds(range(4), images.shape[1:]).double()
-    there = move(x, images.double(), levels(0.1, 0.5, 0.9, 0.99), levels(0.2, 0.1, 0.999, 0.01))
-    back = move(there, images.double(), levels(0.2, 0.1, 0.999, 0.01), levels(0.1, 0.5, 0.9, 0.99))
+    moves = [(0.1, 0.2), (0.5, 0.1), (0.9, 0.999), (0.99, 0.01)]
+    there = move(x, images.double(), levels(*moves))
+    back = move(there, images.double(), levels(*[(after, before) for before, after in moves]))
     torch.testing.assert_close(back, x, rtol=0, atol=1e-11)
 
 
@@ -87,9 +89,9 @@ def test_steps_upwards_agree_with_diffusers_inverse(schedule: Schedule, gaussian
     x = noise_for_seeds([4], (3, 4, 4))
     theirs = x
     for t in reference.timesteps[1:]:
-        alpha_bar_from, alpha_bar_to = schedule.alpha_bar[t - 10], schedule.alpha_bar[t]
+        up = levels((float(schedule.alpha_bar[t - 10]), float(schedule.alpha_bar[t])))
         theirs = reference.step(gaussian.eps(theirs, t[None]), t, theirs).prev_sample
-        x, _ = ddim_step(x, gaussian.eps(x, t[None]), alpha_bar_from[None], alpha_bar_to[None], clip=False)
+        x, _ = ddim_step(x, gaussian.eps(x, t[None]), up, clip=False)
     torch.testing.assert_close(x, theirs, rtol=0, atol=1e-5)
 
 

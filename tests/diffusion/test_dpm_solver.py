@@ -9,7 +9,7 @@ from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor
 
 from diffusegae.diffusion import ddim, dpm_solver
-from diffusegae.diffusion.dpm_solver import advance, extrapolation_weight, sample
+from diffusegae.diffusion.dpm_solver import advance, sample
 from diffusegae.diffusion.process import noise_for_seeds
 from diffusegae.diffusion.schedule import Schedule, timestep_grid
 from diffusegae.diffusion.trajectory import Advance, Transition, follow, inversion_path, levels_of, sampling_path
@@ -19,7 +19,7 @@ from tests.diffusion.conftest import Gaussian, Undertrained
 def test_the_step_is_algorithm_2_of_the_paper() -> None:
     transition = Transition(timestep=0, alpha_bar_previous=0.2, alpha_bar_from=0.4, alpha_bar_to=0.7)
     x, eps, x_0_previous = (torch.tensor([[value]], dtype=torch.float64) for value in (0.3, 0.5, -0.1))
-    found, _ = advance(x, eps, x_0_previous, levels_of([transition], "cpu"), clip=False)
+    found, _ = advance(x, eps, x_0_previous, levels_of([transition], x), clip=False)
 
     alpha, sigma = ([f(a) for a in (0.2, 0.4, 0.7)] for f in (math.sqrt, lambda a: math.sqrt(1 - a)))
     lambda_ = [math.log(a / s) for a, s in zip(alpha, sigma, strict=True)]
@@ -33,7 +33,7 @@ def test_the_step_is_algorithm_2_of_the_paper() -> None:
 
 def test_the_first_and_the_last_step_are_first_order(schedule: Schedule) -> None:
     for path in (sampling_path(schedule, 20), inversion_path(schedule, 20)):
-        weights = [extrapolation_weight(levels_of([transition], "cpu")).item() for transition in path]
+        weights = levels_of(path, torch.zeros(1)).extrapolation.tolist()
         assert weights[0] == weights[-1] == 0
         assert min(weights[1:-1]) > 0
 

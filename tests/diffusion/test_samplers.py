@@ -120,8 +120,8 @@ class TestSampler:
         position = [0, -2, -4]
         while any(place < len(path) for place, path in zip(position, paths, strict=True)):
             active = [i for i in range(3) if 0 <= position[i] < len(paths[i])]
-            levels = levels_of([paths[i][position[i]] for i in active], "cpu")
             x, previous = (torch.stack([of[i] for i in active]) for of in (states, estimates))
+            levels = levels_of([paths[i][position[i]] for i in active], x)
             x, x_0_hat = sampler.advance(x, undertrained.eps(x, levels.t), previous, levels, True)
             for row, i in enumerate(active):
                 states[i], estimates[i] = x[row], x_0_hat[row]

@@ -1,15 +1,17 @@
 """The paths: which timesteps are asked, between which levels, and mixing them in one batch."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
 
+from diffusegae.diffusion import trajectory
 from diffusegae.diffusion.ddim import advance
 from diffusegae.diffusion.schedule import Schedule
-from diffusegae.diffusion.trajectory import Transition, follow, inversion_path, levels_of, sampling_path
+from diffusegae.diffusion.trajectory import Levels, Transition, follow, inversion_path, levels_of, sampling_path
 
 
 def test_sampling_goes_down_to_clean(schedule: Schedule) -> None:
@@ -36,15 +38,48 @@ def test_steps_join_and_stand_at_their_own_timestep(
         assert after.alpha_bar_previous == before.alpha_bar_from
 
 
-def test_levels_stack_one_transition_per_image(schedule: Schedule) -> None:
+def test_levels_are_the_roots_of_one_transition_per_image(schedule: Schedule) -> None:
     down, up = sampling_path(schedule, 20)[3], inversion_path(schedule, 10)[9]
-    levels = levels_of([down, up], "cpu")
+    levels = levels_of([down, up], torch.zeros(2).double())
     assert levels.t.tolist() == [down.timestep, up.timestep]
     assert levels.t.dtype == torch.int64
-    assert levels.alpha_bar_previous.tolist() == [down.alpha_bar_previous, up.alpha_bar_previous]
-    assert levels.alpha_bar_from.tolist() == [down.alpha_bar_from, up.alpha_bar_from]
-    assert levels.alpha_bar_to.tolist() == [down.alpha_bar_to, 0.0]
-    assert levels.alpha_bar_to.dtype == torch.float64
+    for row, each in enumerate((down, up)):
+        found = (levels.alpha_from, levels.sigma_from, levels.alpha_to, levels.sigma_to)
+        squares = (each.alpha_bar_from, 1 - each.alpha_bar_from, each.alpha_bar_to, 1 - each.alpha_bar_to)
+        assert [float(values[row]) for values in found] == pytest.approx([math.sqrt(a) for a in squares], rel=1e-15)
+    assert levels.extrapolation[1] == 0.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_levels_are_rounded_once_and_hold_every_timestep(schedule: Schedule, dtype: torch.dtype) -> None:
+    path = sampling_path(schedule, 1000)
+    levels, exact = levels_of(path, torch.zeros(1, dtype=dtype)), levels_of(path, torch.zeros(1).double())
+    assert levels.t.tolist() == list(range(999, -1, -1))
+    assert levels.sigma_from.dtype == torch.float32
+    assert torch.equal(levels.sigma_from, exact.sigma_from.float())
+
+
+def test_some_images_levels_are_theirs_and_one_images_serve_many(schedule: Schedule) -> None:
+    levels = levels_of(sampling_path(schedule, 20), torch.zeros(1))
+    assert levels[3:5].t.tolist() == [800, 750]
+    assert torch.equal(levels[3:5].sigma_to, levels.sigma_to[3:5])
+    many = levels[7:8].expand(3)
+    assert many.t.tolist() == [600] * 3
+    assert torch.equal(many.alpha_from, levels.alpha_from[7].repeat(3))
+
+
+def test_a_whole_batch_takes_its_path_along_at_once(
+    schedule: Schedule, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+
+    def counted(transitions: Sequence[Transition], like: Tensor) -> Levels:
+        sent.append(len(transitions))
+        return levels_of(transitions, like)
+
+    monkeypatch.setattr(trajectory, "levels_of", counted)
+    follow(lambda x_t, t: x_t, images, sampling_path(schedule, 20), advance, clip=True, on_step=None)
+    assert sent == [20]
 
 
 def test_follow_asks_every_timestep_once_for_the_whole_batch(schedule: Schedule, images: Tensor) -> None:

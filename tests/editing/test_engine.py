@@ -241,7 +241,7 @@ def test_a_failing_step_fails_its_requests_and_the_engine_goes_on(
 
     with running(editor) as engine:
         with monkeypatch.context() as patch:
-            patch.setattr(editor.model.unet, "denoise", fails)
+            patch.setattr(editor.network, "denoise", fails)
             with pytest.raises(RuntimeError, match="out of memory"):
                 result_of(engine.submit(an_edit(0), SHORT))
         assert torch.isfinite(result_of(engine.submit(an_edit(0), SHORT))).all()

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from diffusegae.checkpoint import read_meta, read_tensors, save_checkpoint
+from diffusegae.config.inference import InferenceConfig
 from diffusegae.editing.editor import Editor
 from diffusegae.images import to_pixels, to_tensor
 from serve import editors
-from serve.editors import EditorDeployment, ModelSource
+from serve.editors import EditorDeployment, ModelSource, load_model
 from serve.messages import ServedModel
 from serve.problems import Problem
-from serve.replica import ModelCheckError
+from serve.replica import LoadedModel, ModelCheckError
 from serve.tasks import Encode, Painted, Reconstruct, Sampling
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
@@ -90,6 +91,44 @@ def test_another_version_takes_over_while_the_one_before_finishes(
 
     before, after = asyncio.run(use())
     assert (before.model, after.model) == ("diffusegae/7", "diffusegae/8")
+
+
+def test_a_version_is_warm_before_it_is_checked_and_put_in(
+    served: ServedModel, downloads: dict[str, Path], checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    downloads["models:/diffusegae/8"] = checkpoint
+    replica, done = EditorDeployment(), []
+    check = LoadedModel.check
+
+    def label() -> str | None:
+        return None if replica._model is None else replica._model.label
+
+    async def checked(model: LoadedModel, seconds: float) -> None:
+        done.append(("checked", label()))
+        await check(model, seconds)
+
+    monkeypatch.setattr(Editor, "warm_up", lambda _: done.append(("warm", label())))
+    monkeypatch.setattr(LoadedModel, "check", checked)
+
+    async def use() -> None:
+        await replica.reconfigure(source_of(served))
+        await replica.reconfigure(source_of(served, version="8"))
+
+    asyncio.run(use())
+    before = "diffusegae/7"
+    assert done == [("warm", None), ("checked", None), ("warm", before), ("checked", before)]
+    assert label() == "diffusegae/8"
+
+
+def test_the_network_is_called_as_the_source_says(
+    served: ServedModel, downloads: dict[str, Path], checkpoint: Path
+) -> None:
+    source = ModelSource.model_validate(source_of(served) | {"inference": {"precision": "bfloat16"}})
+    loaded = load_model(source)
+    loaded.close()
+    assert loaded.editor.network.config == InferenceConfig(precision="bfloat16")
+    with pytest.raises(ValueError, match="only GPUs have graphs"):
+        load_model(source.model_copy(update={"inference": InferenceConfig(acceleration="captured")}))
 
 
 def test_a_version_that_paints_nothing_is_not_put_in(
