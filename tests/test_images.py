@@ -16,6 +16,7 @@ from diffusegae.images import (
     encode_image,
     label_grid,
     make_grid,
+    normalise,
     to_pixels,
     to_tensor,
     to_unit,
@@ -96,6 +97,51 @@ def test_bytes_that_are_no_picture_are_named(damage: str) -> None:
 def test_batches_are_decoded_in_order() -> None:
     pixels = np.stack([make_pixels(8, 8, seed) for seed in range(5)])
     assert np.array_equal(decode_batch([encode_image(picture) for picture in pixels], size=8), pixels)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_any_number_of_threads_decodes_the_same(threads: int) -> None:
+    encoded = [encode_image(make_pixels(16, 16, seed), "jpeg") for seed in range(5)]
+    assert np.array_equal(decode_batch(encoded, 16, threads), decode_batch(encoded, 16))
+    assert decode_batch([], 16, threads).shape == (0, 16, 16, 3)
+
+
+def test_a_bad_image_of_a_batch_is_told_from_any_thread() -> None:
+    encoded = [encode_image(make_pixels(16, 16, seed), "jpeg") for seed in range(4)]
+    with pytest.raises(ValueError, match="JPEG"):
+        decode_batch([*encoded, encoded[0][:300]], 16, threads=2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"quality": 30}, {"progressive": True}, {"subsampling": 0}, {"comment": "a note"}, {"dpi": (72, 72)},
+     {"restart_marker_rows": 1}, {"keep_rgb": True}],
+    ids=str,
+)  # fmt: skip
+def test_every_jpeg_is_decoded_as_pillow_decodes_it(options: dict[str, object]) -> None:
+    smooth = Image.fromarray(make_pixels(6, 6)).resize((48, 48))
+    buffer = io.BytesIO()
+    smooth.save(buffer, format="JPEG", **options)
+    data = buffer.getvalue()
+    assert np.array_equal(decode_batch([data], 48)[0], np.asarray(Image.open(io.BytesIO(data))))
+
+
+@pytest.mark.parametrize("size", [(20, 16), (16, 20), (8, 8), (64, 64)])
+@pytest.mark.parametrize("encoding", ["jpeg", "png"])
+def test_a_picture_of_another_size_is_refused(size: tuple[int, int], encoding: Encoding) -> None:
+    with pytest.raises(ValueError, match=r"among pictures of|could not broadcast|too small"):
+        decode_batch([encode_image(make_pixels(*size), encoding)], 16)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_pixels_are_normalised_on_a_device_to_the_bit_as_numpy_does(channels_last: bool) -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    pixels = np.concatenate([levels, make_pixels(16, 16)[None]])
+    values = normalise(torch.from_numpy(pixels), channels_last)
+    assert torch.equal(values, to_tensor(pixels))
+    assert values.is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    exact = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - np.float32(1)
+    assert np.array_equal(values.numpy(), exact)
 
 
 def test_grid_holds_each_picture_in_its_place() -> None:

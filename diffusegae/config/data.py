@@ -1,6 +1,6 @@
 """Where images come from, which columns are attributes, and how they are written to shards."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -50,11 +50,10 @@ class DataConfig(Config):
     quality: int = Field(92, ge=1, le=100, description="Quality of jpeg and webp.")
     shard_rows: int = Field(4096, gt=0, description="Rows per shard.")
     window_rows: int = Field(65536, gt=0, description="Rows that shuffling and GROUP planning see at a time.")
-    lanes: int = Field(
-        1,
-        gt=0,
+    lanes: Annotated[int, Field(gt=0)] | None = Field(
+        None,
         description="Fixed parts of the set, each with its own windows and its share of every batch; a worker reads the"
-        " lanes of its share alone. 1 for a set that a worker can hold, else the largest number of workers.",
+        " lanes of its share alone. None: as many as workers at most, fixed when a stage begins.",
     )
     vehicles: VehiclesConfig = VehiclesConfig()
     ilab: IlabConfig = IlabConfig()

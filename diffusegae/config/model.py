@@ -52,7 +52,9 @@ class UNetConfig(Config):
     num_res_blocks: int = Field(
         2, gt=0, description="Residual blocks per level on the way down; one more on the way up."
     )
-    attention_resolutions: tuple[int, ...] = Field((16,), description="Feature sides (pixels) that get self-attention.")
+    attention_resolutions: tuple[int, ...] = Field(
+        (16,), description="Feature sides (pixels) that get self-attention; the middle always has it."
+    )
     head_width: int = Field(64, description="Channels per attention head.")
     embedding_width: int = Field(512, description="Width of the time and style embeddings.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout inside residual blocks.")

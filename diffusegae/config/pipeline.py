@@ -67,6 +67,11 @@ class PipelineConfig(Config):
         """The name of the pipeline whose images this one takes: its own, its base's, or that which `images` names."""
         return self.images or self.base or self.name
 
+    @property
+    def lanes(self) -> int:
+        """The parts that a set is read in: `data.lanes`, by default one for each worker."""
+        return self.data.lanes or self.resources.max_workers
+
     def settings_of(self, stage: str) -> StageConfig:
         """Return how a stage or a baseline trains, by its name."""
         settings: StageConfig = getattr(self.baselines if stage in BaselinesConfig.model_fields else self, stage)
@@ -74,7 +79,7 @@ class PipelineConfig(Config):
 
     def share_problem(self, stage: str) -> str:
         """Say that a stage's batch is too small for the lanes or workers, of which each needs a part; "" if not."""
-        batch, lanes, workers = self.settings_of(stage).batch_size, self.data.lanes, self.resources.max_workers
+        batch, lanes, workers = self.settings_of(stage).batch_size, self.lanes, self.resources.max_workers
         if batch >= max(lanes, workers):
             return ""
         return (

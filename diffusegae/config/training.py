@@ -125,6 +125,11 @@ class ResourcesConfig(Config):
     decode: Literal["worker", "cluster"] = Field(
         "worker", description="Who decodes images: the training workers, or tasks on any node's CPUs, for fast GPUs."
     )
+    decode_threads: int = Field(
+        0,
+        ge=0,
+        description="Threads of a worker that decode; 0: one for each of its CPUs beside a GPU, else a single one.",
+    )
     reader_resources: dict[str, float] = Field(
         default_factory=dict, description="Custom resources of reading tasks, e.g. {decoder: 0.1}."
     )
@@ -139,6 +144,11 @@ class ResourcesConfig(Config):
     )
     encode_actors: int = Field(1, gt=0, description="Actors that encode a data set side by side.")
     encode_batch: int = Field(256, gt=0, description="Images per encoding call.")
+
+    @property
+    def decoders(self) -> int:
+        """The threads that decode in each worker."""
+        return self.decode_threads or (max(1, int(self.cpus_per_worker)) if self.gpus_per_worker else 1)
 
     @property
     def min_workers(self) -> int:

@@ -1,10 +1,15 @@
-"""What a training worker is told, as plain data."""
+"""What a training worker is told, as plain data, and what it loads by it."""
 
+from safetensors.torch import load
+
+from diffusegae import storage
+from diffusegae.checkpoint import read_tensors
 from diffusegae.config.base import Config
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import StageConfig
+from diffusegae.editing.latents import local_checkpoint
 from diffusegae.schema import AttributeSchema
-from diffusegae.training.stages import StageName
+from diffusegae.training.stages import StageInputs, StageName
 
 
 class TrainingJob(Config):
@@ -27,3 +32,20 @@ class TrainingJob(Config):
     def settings(self) -> StageConfig:
         """How the stage trains."""
         return self.config.settings_of(self.stage)
+
+
+def stage_inputs(job: TrainingJob) -> StageInputs:
+    """Load what a stage is built from: the weights of the stage before and the statistics of the latents, if any."""
+    weights, statistics = None, {}
+    if job.weights:
+        with local_checkpoint(job.weights) as folder:
+            weights = read_tensors(folder, "ema")
+    if job.statistics:
+        statistics = load(storage.read_bytes(job.statistics))
+    return StageInputs(
+        config=job.config,
+        schema=job.attributes,
+        weights=weights,
+        latent_mean=statistics.get("mean"),
+        latent_covariance=statistics.get("covariance"),
+    )

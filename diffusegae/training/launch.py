@@ -1,9 +1,9 @@
 """Launch a stage: the only place where a Ray trainer is assembled.
 
 A stage keeps its files in `<root>/<stage>/`: Ray Train's run folder with the checkpoints, `plan.json` with the
-fingerprint of all that decides its result, and, when it is finished, `done.json` with the addresses of its
-checkpoints. The same name and config continue what was cut off, or return at once what is done; another config under
-the same name is refused.
+fingerprint of all that decides its result and the number of lanes it began with, and, when it is finished, `done.json`
+with the addresses of its checkpoints. The same name and config continue what was cut off, or return at once what is
+done; another config under the same name is refused.
 
 Ray Train restarts dead workers by itself and notes the checkpoints in a file of its own. That file is not written
 atomically, so a launch that finds it damaged drops it; the checkpoints' names tell workers where to go on.
@@ -24,9 +24,11 @@ from diffusegae import storage
 from diffusegae.baselines.table import BASELINES
 from diffusegae.checkpoint import furthest_checkpoint, samples_of
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.data.records import LATENT
+from diffusegae.data.windows import list_image_row_groups, list_latent_row_groups
 from diffusegae.forecast import Forecast
 from diffusegae.training.job import TrainingJob
-from diffusegae.training.stages import StageName
+from diffusegae.training.stages import StageName, column_of
 from diffusegae.training.worker import RUN, address_of, train
 from diffusegae.training.workload import stage_workload
 
@@ -34,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 REPORTING = {"report_every_samples", "checkpoint_every_samples", "grid_every_samples"}  # don't change the result
 RAY_SNAPSHOT = "checkpoint_manager_snapshot.json"
-WORKER_ENVIRONMENT = {"GOMP_SPINCOUNT": "100000", "RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}
+WORKER_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}
 
 
 class LaunchError(RuntimeError):
@@ -58,9 +60,10 @@ def stage_fingerprint(config: PipelineConfig, stage: StageName, before: str) -> 
     """Return a hash of all that decides a stage's result: data, networks, seed, its own settings, what came before.
 
     Stage 1 trains encoder and UNet on single images: neither the GAE's settings nor the partition of z_dis decide it.
-    Baselines have no GAE.
+    Baselines have no GAE. Lanes that nobody chose are those that the stage began with, however many workers go on.
     """
     data, model = config.data.model_dump(mode="json"), config.model.model_dump(mode="json")
+    data["lanes"] = data["lanes"] or 1
     if stage in (*BASELINES, "pretrain"):
         del model["gae"]
     if stage == "pretrain":
@@ -93,7 +96,7 @@ def launch_stage(job: TrainingJob, root: str, before: str = "") -> StageDone:
     if done is not None and done.fingerprint == fingerprint:
         logger.info("%s: already done, %s", job.stage, done.checkpoint)
         return done
-    _claim(folder, fingerprint)
+    job = _with_lanes(job, _claim(folder, fingerprint, job))
     job = job.model_copy(update={"folder": folder})
     _drop_damaged_notes(folder)
     furthest = furthest_checkpoint(storage.join(folder, RUN))
@@ -122,17 +125,34 @@ def read_done(root: str, stage: StageName) -> StageDone | None:
     return StageDone.model_validate_json(storage.read_bytes(path)) if storage.exists(path) else None
 
 
-def _claim(folder: str, fingerprint: str) -> None:
+def _claim(folder: str, fingerprint: str, job: TrainingJob) -> int:
+    """Make a folder this job's, or find that it is; return the lanes that its run began with."""
     path = storage.join(folder, "plan.json")
-    if storage.exists(path):
-        held = json.loads(storage.read_bytes(path))["fingerprint"]
-        if held != fingerprint:
-            raise LaunchError(
-                f"{folder} holds a run of another config (fingerprint {held}, this one is {fingerprint});"
-                " choose another name, or delete the folder"
-            )
-        return
-    storage.write_bytes(path, json.dumps({"fingerprint": fingerprint}).encode())
+    if not storage.exists(path):
+        lanes = _begin_lanes(job)
+        storage.write_bytes(path, json.dumps({"fingerprint": fingerprint, "lanes": lanes}).encode())
+        return lanes
+    plan = json.loads(storage.read_bytes(path))
+    held, lanes = plan["fingerprint"], int(plan.get("lanes", 1))
+    if held != fingerprint or job.config.data.lanes not in (None, lanes):
+        raise LaunchError(
+            f"{folder} holds a run of another config (fingerprint {held}, data.lanes {lanes}; this one's are"
+            f" {fingerprint}, {job.config.data.lanes}); choose another name, or delete the folder"
+        )
+    return lanes
+
+
+def _begin_lanes(job: TrainingJob) -> int:
+    """Return the lanes of a new run; where nobody chose them, no more than the set has row groups."""
+    if job.config.data.lanes:
+        return job.config.data.lanes
+    listed = list_latent_row_groups if column_of(job.stage) == LATENT else list_image_row_groups
+    return min(job.config.lanes, max(1, len(listed(job.rows))))
+
+
+def _with_lanes(job: TrainingJob, lanes: int) -> TrainingJob:
+    data = job.config.data.model_copy(update={"lanes": lanes})
+    return job.model_copy(update={"config": job.config.model_copy(update={"data": data})})
 
 
 def _drop_damaged_notes(folder: str) -> None:

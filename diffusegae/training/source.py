@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from diffusegae.baselines.baseline import Samples
 from diffusegae.baselines.table import BASELINES
@@ -15,9 +14,10 @@ from diffusegae.data.feed import EmptyFeedError, Feed, FeedBatch, GroupSampler, 
 from diffusegae.data.groups import Partners
 from diffusegae.data.pipeline import Reading, StoredWindows, open_lanes
 from diffusegae.data.records import IMAGE, KEY, LATENT, PIXELS
-from diffusegae.images import decode_batch, to_tensor
+from diffusegae.images import decode_batch
 from diffusegae.training.job import TrainingJob
 from diffusegae.training.stages import column_of, shared_of
+from diffusegae.training.transfer import Sent, Transfer
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ class WorkerFeed:
         self.stage = job.settings
         self.shared = shared_of(self.stage)
         self.is_labelled = job.stage in BASELINES
+        self.transfer = Transfer(device, self.stage.channels_last)
         self.sampler = self._new_sampler()
         self.payload: str = column_of(job.stage)
         if self.payload == IMAGE and config.resources.decode == "cluster":
@@ -42,24 +43,26 @@ class WorkerFeed:
     def start(self, positions: Sequence[Position]) -> Iterator[tuple[Any, FeedBatch]]:
         """Begin to read in the background and return the batches from the lanes' positions on."""
         feed = Feed(
-            self._open(False, self.job.config.seed, self.job.config.data.lanes),
+            self._open(False, self.job.config.seed, self.job.config.lanes),
             self.sampler,
             batch_size=self.stage.batch_size,
             seed=self.job.config.seed,
             rank=self.rank,
             world_size=self.world_size,
         )
-        return prefetch(((self._to_device(batch), batch) for batch in feed.batches(positions)), PREFETCH_BATCHES)
+        sent = prefetch(((self._send(batch), batch) for batch in feed.batches(positions)), PREFETCH_BATCHES)
+        return ((self._receive(on_its_way, batch), batch) for on_its_way, batch in sent)
 
     def held_out(self) -> Any | None:
         """Return fixed held-out samples, None if too few rows are held out."""
         samples = MONITOR_SAMPLES // (4 if self.shared else 1)
         lanes = self._open(True, MONITOR_SEED, 1)
         try:
-            return self._to_device(next(Feed(lanes, self._new_sampler(), batch_size=samples, seed=0).batches()))
+            batch = next(Feed(lanes, self._new_sampler(), batch_size=samples, seed=0).batches())
         except EmptyFeedError as error:
             logger.warning("%s: reports go without held-out figures: %s", self.job.stage, error)
             return None
+        return self._receive(self._send(batch), batch)
 
     def _new_sampler(self) -> Sampler:
         partners: Partners = getattr(self.stage, "partners", "exact")
@@ -77,24 +80,24 @@ class WorkerFeed:
         )
         return open_lanes(self.job.rows, reading, window_rows=config.data.window_rows, seed=seed, lanes=lanes)
 
-    def _to_device(self, batch: FeedBatch) -> Any:
-        """Return a batch where it is trained on: a tensor, for baselines `Samples` with the labels beside it."""
-        values = self._move(batch, self._payload_of(batch))
-        if not self.is_labelled:
-            return values
-        labels = np.stack([batch.columns[name] for name in self.job.attributes.columns], axis=1).astype(np.int64)
-        return Samples(values, self._move(batch, torch.from_numpy(labels)))
+    def _send(self, batch: FeedBatch) -> Sent:
+        """Send a batch's images or latents, and for baselines their labels, to where it is trained on."""
+        arrays = [self._payload_of(batch)]
+        if self.is_labelled:
+            labels = [batch.columns[name] for name in self.job.attributes.columns]
+            arrays.append(np.stack(labels, axis=1).astype(np.int64))
+        return self.transfer.send(arrays)
 
-    def _payload_of(self, batch: FeedBatch) -> Tensor:
+    def _receive(self, sent: Sent, batch: FeedBatch) -> Any:
+        """Return a batch for use: a tensor, for baselines `Samples` with the labels beside it."""
+        values, *labels = (tensor.unflatten(0, (batch.num_samples, batch.num_members)) for tensor in sent.receive())
+        return Samples(values, *labels) if labels else values
+
+    def _payload_of(self, batch: FeedBatch) -> np.ndarray:
+        """Return the latents [rows, z_sem] or the pixels [rows, size, size, 3] of a batch."""
         column, size = batch.columns[self.payload], self.job.config.model.image_size
         if self.payload == LATENT:
-            return torch.from_numpy(np.ascontiguousarray(column))
+            return np.ascontiguousarray(column)
         if self.payload == PIXELS:
-            return to_tensor(column.reshape(-1, size, size, 3))
-        return to_tensor(decode_batch(column.tolist(), size))
-
-    def _move(self, batch: FeedBatch, values: Tensor) -> Tensor:
-        if self.device.type == "cuda":
-            values = values.pin_memory()
-        on_device = values.to(self.device, non_blocking=True)
-        return on_device.reshape(batch.num_samples, batch.num_members, *values.shape[1:])
+            return column.reshape(-1, size, size, 3)
+        return decode_batch(column.tolist(), size, self.job.config.resources.decoders)

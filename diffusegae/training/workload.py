@@ -61,4 +61,4 @@ def _bytes_read(job: TrainingJob, num_samples: int) -> int:
         images = read_manifest(job.rows)
         rows, size = images.num_rows, sum(shard.num_bytes for shard in images.shards)
     passes = 1.0 if rows <= data.window_rows else num_samples / (rows * (1 - data.holdout_percent / 100))
-    return round(size * passes * max(1, workers / data.lanes))
+    return round(size * passes * max(1, workers / job.config.lanes))

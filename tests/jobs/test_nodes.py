@@ -60,6 +60,7 @@ class Run:
             f"pretrain.num_samples={samples}",
             "resources.worker_resources={trainer: 1}",
             "resources.journal=true",
+            "data.lanes=1",  # epochs of the whole set, which check_end counts off
             *settings,
         ]
         options = " ".join(f"--set '{word}'" for word in words)

@@ -1,11 +1,16 @@
 """Launching: what is done is not done again, and another config under the same name is refused, before any training."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from diffusegae.config.load import ConfigError
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.data.latents import LatentManifest, LatentShard, write_latent_manifest
+from diffusegae.data.shards import ROW_GROUP_ROWS
+from diffusegae.training import launch
 from diffusegae.training.job import TrainingJob
 from diffusegae.training.launch import LaunchError, StageDone, launch_stage, read_done, stage_fingerprint
 from diffusegae.training.stages import StageName
@@ -35,6 +40,55 @@ def test_a_name_that_belongs_to_another_config_is_refused(tmp_path: Path) -> Non
         launch_stage(job_of(smoke_config()), str(tmp_path))
 
 
+class BegunError(Exception):
+    """Raised in place of training."""
+
+
+@pytest.fixture
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Return a function that launches stage 2 on latents of so many row groups and returns the workers' lanes."""
+    seen: list[TrainingJob] = []
+
+    def fit(job: TrainingJob, folder: str) -> None:
+        seen.append(job)
+        raise BegunError
+
+    monkeypatch.setattr(launch, "_fit", fit)
+
+    def launch_it(*overrides: str, row_groups: int = 8) -> int:
+        shards = (LatentShard(path="a", num_rows=row_groups * ROW_GROUP_ROWS),)
+        write_latent_manifest(str(tmp_path), LatentManifest(width=32, encoder="e", shards=shards))
+        job = TrainingJob(
+            stage="refine", config=smoke_config(*overrides), attributes=tiny_schema(8, 8, 8), rows=str(tmp_path)
+        )
+        with pytest.raises(BegunError):
+            launch_stage(job, str(tmp_path))
+        plan = json.loads((tmp_path / "refine" / "plan.json").read_text())
+        assert plan.get("lanes", 1) == seen[-1].config.lanes
+        return seen[-1].config.lanes
+
+    return launch_it
+
+
+def test_a_run_reads_one_lane_per_worker_and_keeps_them_with_other_workers(begin: Callable[..., int]) -> None:
+    assert begin("resources.num_workers=[1,4]") == 4
+    assert begin("resources.num_workers=2") == 4
+    assert begin("resources.num_workers=6", "resources.cpus_per_worker=3") == 4
+    with pytest.raises(LaunchError, match=r"holds a run .*data.lanes 4; this one's are .*, 1\)"):
+        begin("data.lanes=1")
+
+
+def test_a_small_set_has_no_more_lanes_than_row_groups(begin: Callable[..., int]) -> None:
+    assert begin("resources.num_workers=4", row_groups=3) == 3
+
+
+def test_a_run_that_was_begun_before_lanes_were_noted_has_one(tmp_path: Path, begin: Callable[..., int]) -> None:
+    fingerprint = stage_fingerprint(smoke_config(), "refine", "")
+    (tmp_path / "refine").mkdir()
+    (tmp_path / "refine" / "plan.json").write_text(json.dumps({"fingerprint": fingerprint}))
+    assert begin("resources.num_workers=4") == 1
+
+
 def test_a_batch_smaller_than_the_workers_is_named() -> None:
     with pytest.raises(ConfigError, match=r"finetune.batch_size is 8, less than .* resources.num_workers 9"):
         smoke_config("resources.num_workers=[2, 9]")
@@ -52,9 +106,10 @@ def test_a_fingerprint_follows_what_decides_the_result_and_nothing_else() -> Non
         fingerprint("pretrain.learning_rate=1"),
         fingerprint("model.unet.base_width=16"),
         fingerprint("data.holdout_percent=30"),
+        fingerprint("data.lanes=2"),
         fingerprint(before="another"),
     ]
-    assert len({base, *changed}) == 6
+    assert len({base, *changed}) == 7
 
 
 def test_stage_1_does_not_depend_on_the_gae_or_the_partition_of_z_dis_but_stage_2_does() -> None:

@@ -44,6 +44,7 @@ def test_a_set_that_fits_is_read_once_and_a_larger_one_every_epoch(tmp_path: Pat
         return work.bytes_read
 
     assert read() == 100 * 32 * 4
-    assert read("resources.num_workers=4") == 4 * 100 * 32 * 4
+    assert read("data.lanes=1", "resources.num_workers=4") == 4 * 100 * 32 * 4
+    assert read("resources.num_workers=4") == 100 * 32 * 4
     assert read("data.window_rows=50") == 4 * 100 * 32 * 4  # 320 samples are four epochs of 80 training rows
     assert read("data.window_rows=50", "data.lanes=4", "resources.num_workers=4") == 4 * 100 * 32 * 4
