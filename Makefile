@@ -6,7 +6,7 @@ CONFIG ?= quick
 STAMP := $(VENV)/installed
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo browser test lint serve bench bench-serve install clean
+.PHONY: demo browser test lint serve bench bench-serve gpu-wheels install clean
 
 install: $(STAMP)
 
@@ -41,5 +41,9 @@ bench: $(STAMP)
 bench-serve: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.bench_serve
 
+# What a machine with PyTorch alone and no network lacks for tests/gpu; docs/gpu.md says how it gets there.
+gpu-wheels: $(STAMP)
+	$(BIN)/python -m tests.gpu.wheels pack .gpu-wheels
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) .gpu-wheels build *.egg-info

@@ -56,7 +56,7 @@ def test_wrong_overrides_are_named(override: str, message: str) -> None:
 
 
 def test_an_unknown_preset_lists_the_known() -> None:
-    known = "mini, paper, quick, smoke, vehicles64"
+    known = "fast64, mini, paper, quick, smoke, vehicles64"
     with pytest.raises(ConfigError, match=rf"unknown preset or file 'fast'; presets: {known}"):
         load_config("fast", [], PRESETS)
 
@@ -79,3 +79,23 @@ def test_files_that_are_no_mapping_are_named(tmp_path: Path, text: str, message:
 def test_override_without_a_value_is_named() -> None:
     with pytest.raises(ConfigError, match="expected KEY=VALUE"):
         load_config("smoke", ["refine"], PRESETS)
+
+
+def test_a_set_is_read_in_as_many_lanes_as_there_are_workers_at_most() -> None:
+    def lanes(*overrides: str) -> int:
+        return load_config("smoke", overrides, PRESETS).lanes
+
+    assert (lanes(), lanes("resources.num_workers=[1,4]"), lanes("resources.num_workers=3", "data.lanes=2")) == (
+        1,
+        4,
+        2,
+    )
+
+
+def test_a_worker_decodes_with_all_its_cpus_beside_a_gpu_and_with_one_thread_beside_training_on_them() -> None:
+    def decoders(*overrides: str) -> int:
+        return load_config("smoke", overrides, PRESETS).resources.decoders
+
+    gpu = ("resources.gpus_per_worker=1", "resources.cpus_per_worker=6")
+    assert (decoders("resources.cpus_per_worker=6"), decoders(*gpu)) == (1, 6)
+    assert (decoders(*gpu, "resources.decode_threads=2"), decoders("resources.decode_threads=3")) == (2, 3)

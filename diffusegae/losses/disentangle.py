@@ -183,7 +183,14 @@ class Disentanglement:
 
     def named(self) -> dict[str, Tensor]:
         """Return the terms that were computed, without gradients, to be reported."""
-        return {name: term.detach() for name, term in vars(self).items() if term is not None}
+        terms = {
+            "reconstruction": self.reconstruction,
+            "swap": self.swap,
+            "reassembly": self.reassembly,
+            "agreement": self.agreement,
+            "bend": self.bend,
+        }  # not vars(self), which torch 2.11 does not compile
+        return {name: term.detach() for name, term in terms.items() if term is not None}
 
 
 def disentanglement_loss(

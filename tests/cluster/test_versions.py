@@ -1,12 +1,15 @@
 """One version of everything: project, Ray, Python and torch, in the project's files, the image and the manifests."""
 
+import platform
 import re
-import sys
 import tomllib
 from importlib.metadata import version
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from tests.cluster.manifests import RAY_UP, ROOT, Manifest, deployment_files, of_kind, pods, ray_cluster_spec
 
@@ -57,7 +60,14 @@ def test_the_image_installs_by_the_constraints() -> None:
     for install in installs:
         assert "--constraint constraints.txt" in install or install.strip() == "--no-deps --editable ."
     assert version("torch").partition("+")[0] == PINNED["torch"]
-    assert f"torch>={PINNED['torch'].rpartition('.')[0]}" in PROJECT["dependencies"]
+
+
+def test_what_is_pinned_is_what_the_project_admits() -> None:
+    pins = {canonicalize_name(name): pin for name, pin in PINNED.items()}
+    for line in PROJECT["dependencies"]:
+        requirement = Requirement(line)
+        pinned = pins[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(pinned), f"{line} does not admit {pinned}"
 
 
 def test_what_the_image_adds_agrees_with_the_constraints() -> None:
@@ -68,11 +78,13 @@ def test_what_the_image_adds_agrees_with_the_constraints() -> None:
             assert pin == PINNED[name] if pin and name in PINNED else pin or name in PINNED, f"{line} is not pinned"
 
 
-def test_python_is_the_same_in_the_image_and_here() -> None:
-    (python,) = re.findall(r"^ARG PYTHON_VERSION=(\S+)$", DOCKERFILE, re.MULTILINE)
-    minor = python.rpartition(".")[0]
-    assert minor == f"{sys.version_info.major}.{sys.version_info.minor}"
-    assert PROJECT["requires-python"].startswith(f">={minor},")
+def test_the_project_admits_the_pythons_of_the_image_of_make_and_of_here() -> None:
+    (image,) = re.findall(r"^ARG PYTHON_VERSION=(\S+)$", DOCKERFILE, re.MULTILINE)
+    (make,) = re.findall(r"^PYTHON \?= python(\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    admitted = SpecifierSet(PROJECT["requires-python"])
+    assert all(admitted.contains(python) for python in (image, make, platform.python_version()))
+    assert image.rpartition(".")[0] == make
+    assert [minor for minor in range(20) if admitted.contains(f"3.{minor}")] == [11, 12, 13]
 
 
 def test_mlflow_serves_its_clients_version() -> None:
