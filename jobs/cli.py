@@ -28,7 +28,6 @@ LOCAL_ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # every listener on loopback
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_niceness": "0",  # Ray's default of 15 starves its workers beside anything else that runs
-    "GOMP_SPINCOUNT": "100000",  # threads that wait for each other spin briefly, then sleep
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
 }
 DATA_CPUS = 2  # logical CPUs beside the trainer's, so that Ray Data's tasks can run
@@ -68,6 +67,7 @@ def connect(address: str, more: Callable[[], dict[str, str]] = dict) -> str:
 
 def run(main: Callable[[], None]) -> None:
     """Run a job: errors of the user's making end with one clear line and exit code 2, others with their traceback."""
+    sys.path[:] = [path for path in sys.path if Path(path) != PRESETS.parent]  # whose profile.py hides Python's
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     try:
         main()

@@ -5,6 +5,7 @@ as tags `changed.<key>`, and `config.yaml` is always the latest.
 """
 
 import json
+import logging
 import re
 import tempfile
 import time
@@ -24,6 +25,9 @@ from diffusegae import storage
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.images import encode_image
 from diffusegae.tracking.client import SQLITE, TrackingError, connect, explained
+from diffusegae.tracking.system_metrics import SECONDS_BETWEEN_SAMPLES, SystemMonitor
+
+logger = logging.getLogger(__name__)
 
 PIPELINE_TAG, STAGE_TAG = "diffusegae.pipeline", "diffusegae.stage"
 CONFIG_FILE, PICTURES = "config.yaml", "pictures"
@@ -94,6 +98,20 @@ class RunLogger:
     def __init__(self, uri: str, run_id: str) -> None:
         self.uri, self.run_id = uri, run_id
         self._client = connect(uri)
+        self._system: SystemMonitor | None = None
+
+    def watch_system(self, seconds: float = SECONDS_BETWEEN_SAMPLES) -> None:
+        """Write MLflow's system metrics of this machine, a sample every so many seconds, until `close`."""
+        try:
+            self._system = SystemMonitor(self.uri, self.run_id, seconds)
+            self._system.start()
+        except Exception as error:  # a machine that psutil can't read trains all the same
+            logger.warning("this run has no system metrics: %s", error)
+
+    def close(self) -> None:
+        """End the system metrics."""
+        if self._system is not None:
+            self._system.stop()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Write metrics of one step in one call; MLflow's names may hold '/'."""

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -23,7 +23,6 @@ import ray.train.torch
 import torch
 import torch.distributed
 from ray.train import CheckpointUploadMode
-from safetensors.torch import load
 from torch import nn
 
 from diffusegae import storage
@@ -40,19 +39,21 @@ from diffusegae.data.feed import FeedBatch, GroupSampler
 from diffusegae.data.records import KEY
 from diffusegae.editing.latents import local_checkpoint
 from diffusegae.forecast import Forecast, format_seconds
-from diffusegae.training.job import TrainingJob
+from diffusegae.training.job import TrainingJob, stage_inputs
 from diffusegae.training.journal import Journal
+from diffusegae.training.meter import Meter
+from diffusegae.training.parallel import ddp_options, send_as_bfloat16
 from diffusegae.training.source import WorkerFeed
-from diffusegae.training.stages import Stage, StageInputs
+from diffusegae.training.stages import Stage
 from diffusegae.training.step import Averages, TrainingError, TrainingState
 from diffusegae.training.table import STAGES
+from diffusegae.training.threads import adaptive_waiting
 from diffusegae.training.workload import stage_samples
 
 logger = logging.getLogger(__name__)
 
 RUN = "run"  # Ray Train's folder in the stage's
 STEPS_BETWEEN_NOTICES = 10  # asking for a notice of preemption is a round trip of all workers
-_DDP = {"gradient_as_bucket_view": True, "broadcast_buffers": False}  # no copy of gradients; no buffer ever changes
 STEPS_BEFORE_CHECK = 5  # zero-initialised layers pass no gradient at first
 
 
@@ -66,6 +67,9 @@ class RunLog(Protocol):
     def log_image(self, pixels: np.ndarray, path: str) -> None:
         """Store a picture."""
 
+    def close(self) -> None:
+        """End what goes on beside the caller."""
+
 
 def train(payload: dict[str, Any]) -> None:
     """Train one stage to its end; Ray Train calls it on every worker."""
@@ -78,7 +82,7 @@ def train(payload: dict[str, Any]) -> None:
     with _latest_checkpoint(job, rank, world_size) as folder:
         meta = read_meta(folder) if folder is not None else None
         source = WorkerFeed(job, ray.train.torch.get_device(), rank, world_size)
-        positions = list(meta.positions) if meta else [Position()] * job.config.data.lanes
+        positions = list(meta.positions) if meta else [Position()] * job.config.lanes
         batches = source.start(tuple(positions))  # reads while the networks are built
         state = _build_state(job, source)
         if folder is not None and meta is not None:
@@ -87,20 +91,21 @@ def train(payload: dict[str, Any]) -> None:
     logger.info(
         "%s: %s parameters, %d workers, starts at sample %d", name, counts, state.world_size, state.samples_seen
     )
-    _Loop(job, state, source, positions, started, meta.seconds if meta else 0.0).run(batches)
+    with adaptive_waiting(source.device):
+        _Loop(job, state, source, positions, started, meta.seconds if meta else 0.0).run(batches)
 
 
 def _be_quiet() -> None:
     """Leave this job's own lines in its log: Ray Train tells every report again, by a logger named after its file."""
-    chatty = ["ray.data", sys.modules["ray.train.v2._internal.execution.context"].__file__ or ""]
-    for name in chatty:
+    reports = sys.modules["ray.train.v2._internal.execution.context"].__file__ or ""
+    for name in ("ray.data", "mlflow.system_metrics", reports):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _build_state(job: TrainingJob, source: WorkerFeed) -> TrainingState:
     torch.manual_seed(job.config.seed)
-    stage = STAGES[job.stage](_inputs(job))
-    return TrainingState(stage, source.device, _wrap, job.config.seed, source.rank, source.world_size)
+    stage = STAGES[job.stage](stage_inputs(job))
+    return TrainingState(stage, source.device, partial(_wrap, job), job.config.seed, source.rank, source.world_size)
 
 
 def _open_run(job: TrainingJob) -> RunLog | None:
@@ -109,28 +114,14 @@ def _open_run(job: TrainingJob) -> RunLog | None:
         return None
     from diffusegae.tracking.runs import RunLogger  # here: importing MLflow takes seconds that a restart would wait for
 
-    return RunLogger(job.tracking_uri, job.run_id)
+    run = RunLogger(job.tracking_uri, job.run_id)
+    run.watch_system()
+    return run
 
 
-def _wrap(module: nn.Module) -> nn.Module:
-    wrapped: nn.Module = ray.train.torch.prepare_model(module, parallel_strategy_kwargs=_DDP)
-    return wrapped
-
-
-def _inputs(job: TrainingJob) -> StageInputs:
-    weights, statistics = None, {}
-    if job.weights:
-        with local_checkpoint(job.weights) as folder:
-            weights = read_tensors(folder, "ema")
-    if job.statistics:
-        statistics = load(storage.read_bytes(job.statistics))
-    return StageInputs(
-        config=job.config,
-        schema=job.attributes,
-        weights=weights,
-        latent_mean=statistics.get("mean"),
-        latent_covariance=statistics.get("covariance"),
-    )
+def _wrap(job: TrainingJob, module: nn.Module) -> nn.Module:
+    wrapped: nn.Module = ray.train.torch.prepare_model(module, parallel_strategy_kwargs=ddp_options(job.settings))
+    return send_as_bfloat16(wrapped) if job.config.resources.compress_gradients else wrapped
 
 
 @contextmanager
@@ -174,9 +165,8 @@ class _Loop:
         self.job, self.state, self.source, self.positions = job, state, source, positions
         self.stage: Stage[Any] = state.stage
         self.rank, self.world_size = state.rank, state.world_size
-        self.averages = Averages()
+        self.averages, self.meter = Averages(), Meter(state)
         self.started, self.started_at, self.spent = started, state.samples_seen, spent
-        self.resumed, self.resumed_at = time.monotonic(), self.started_at  # the end of the last report
         self.journal = self._open_journal()
         self.forecast = Forecast(stage_samples(job), job.config.resources.rates.get(job.stage, 0.0))
         self.upload = threading.Semaphore()  # one at a time, so that a slow store holds training up, not the disk
@@ -197,7 +187,7 @@ class _Loop:
         total, state = self.stage.config.num_samples, self.state
         if state.samples_seen >= total:
             return
-        for batch, source in batches:
+        for batch, source in self.meter.waiting(batches):
             if self.journal is not None:
                 self.journal.add(state.samples_seen, source.columns[KEY].tolist(), source.num_members)
             self.averages.add(state.step(batch))
@@ -211,6 +201,8 @@ class _Loop:
                 self._report(done, is_noticed)
             if done:
                 self._say(self.forecast.verdict())
+                if self.run_logger is not None:
+                    self.run_logger.close()
                 return
 
     def _tell_progress(self) -> None:
@@ -267,7 +259,7 @@ class _Loop:
             delete_local_checkpoint_after_upload=False,
             checkpoint_upload_fn=self._publish,
         )
-        self.resumed, self.resumed_at = time.monotonic(), self.state.samples_seen
+        self.meter.restart()
 
     def _all_positions(self) -> tuple[Position, ...]:
         """Return where every lane stands; each worker knows those that it reads."""
@@ -296,10 +288,9 @@ class _Loop:
 
     def _metrics(self) -> dict[str, float]:
         name, seen, total = self.stage.name, self.state.samples_seen, self.stage.config.num_samples
-        now = time.monotonic()
-        left = (total - seen) * (now - self.started) / (seen - self.started_at)
-        rate = (seen - self.resumed_at) / (now - self.resumed)
-        values = {**self.averages.drain(), "samples_per_second": rate}
+        left = (total - seen) * (time.monotonic() - self.started) / (seen - self.started_at)
+        values = self.averages.drain()  # waits for the device
+        values |= self.meter.figures()
         if isinstance(self.source.sampler, GroupSampler):
             values["centres_without_partner"] = float(self.source.sampler.num_without_partner)
         if self.held_out is not None:
