@@ -70,3 +70,17 @@ def test_optimizer_state_round_trip() -> None:
     step(layer, optimizer)
     step(other, restored)
     assert torch.equal(layer.weight, other.weight)
+
+
+def test_restored_moments_lie_in_memory_as_their_weights() -> None:
+    """A file keeps no strides, and a fused step on a GPU asks for those of the weights."""
+    conv = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(conv.parameters(), lr=0.1)
+    conv(torch.ones(1, 3, 5, 5)).sum().backward()
+    optimizer.step()
+    saved = {key: value.contiguous() for key, value in flatten_optimizer(optimizer).items()}
+    again = torch.optim.Adam(conv.parameters(), lr=0.1)
+    restore_optimizer(again, saved)
+    for name, moment in again.state[conv.weight].items():
+        assert torch.equal(moment, optimizer.state[conv.weight][name])
+        assert name == "step" or moment.stride() == conv.weight.stride()

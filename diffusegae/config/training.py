@@ -32,7 +32,7 @@ class StageConfig(Config):
         " forward under autocast. Weights and optimizer stay float32.",
     )
     channels_last: bool = Field(
-        False, description="Keep images and convolutions in NHWC, which GPUs' tensor cores read directly."
+        False, description="On GPUs, keep images and convolutions in NHWC, which tensor cores read directly."
     )
     compile: bool = Field(False, description="Compile loss and networks with torch.compile.")
     report_every_samples: int = Field(6400, gt=0, description="Samples between two reports of metrics.")

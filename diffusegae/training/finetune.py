@@ -71,15 +71,18 @@ class JointObjective(ObjectiveModule):
     def forward(self, batch: Batch, draws: JointDraws) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Return L of a batch of images [groups, members, 3, h, w]."""
         config, gae, x_0 = self.config, self.model.gae, batch.flatten(0, 1)
-        z = self.model.normaliser.normalise(self.model.encode(x_0)).unflatten(0, batch.shape[:2])
-        z_hat = self.model.normaliser.denormalise(gae.decode(self._condition(z, draws.condition)))
+        z_sem = self.model.encode(x_0)
+        with torch.autocast(x_0.device.type, enabled=False):  # the small GAE's gradients drown in bfloat16's rounding
+            z = self.model.normaliser.normalise(z_sem.float()).unflatten(0, batch.shape[:2])
+            z_hat = self.model.normaliser.denormalise(gae.decode(self._condition(z, draws.condition)))
         denoising, reported = denoising_loss(self.model.unet, x_0, draws.noisy, z_hat, config.lambda_canvas)
         if config.gamma == 0:
             return denoising, reported
         target = z.detach() if config.detach_target else None
-        terms = disentanglement_loss(
-            gae.encode, gae.decode, z, self.layout, draws.groups, target, with_bend=config.lambda_bend > 0
-        )
+        with torch.autocast(x_0.device.type, enabled=False):
+            terms = disentanglement_loss(
+                gae.encode, gae.decode, z, self.layout, draws.groups, target, with_bend=config.lambda_bend > 0
+            )
         dis = terms.total(config.lambda_ss, config.lambda_ur, config.lambda_agree, config.lambda_bend)
         return denoising + config.gamma * dis, {**reported, "dis": dis.detach()}
 

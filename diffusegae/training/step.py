@@ -53,6 +53,14 @@ def learning_rate_at(config: StageConfig, samples_seen: int) -> float:
     return config.learning_rate * rise * max(fall, 0.0)
 
 
+def layout_of(config: StageConfig, device: torch.device) -> torch.memory_format:
+    """Return how convolutions lie in memory; a CPU keeps NCHW.
+
+    NHWC gains nothing there, and PyTorch's GroupNorm on CPUs crashes in its backward where the input needs no gradient.
+    """
+    return torch.channels_last if config.channels_last and device.type != "cpu" else torch.preserve_format
+
+
 class Averages:
     """Weighted means of named terms, over a step's pieces or between two reports; kept on their device until read."""
 
@@ -96,8 +104,7 @@ class TrainingState:
     ) -> None:
         self.stage, self.device, self.seed, self.rank, self.world_size = stage, device, seed, rank, world_size
         config = stage.config
-        layout = torch.channels_last if config.channels_last else torch.preserve_format
-        stage.model.to(device=device, memory_format=layout)
+        stage.model.to(device=device, memory_format=layout_of(config, device))
         for part in stage.frozen:
             part.requires_grad_(False)
         self.ema = Ema(stage.model, config.ema_decay)

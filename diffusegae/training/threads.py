@@ -20,7 +20,7 @@ import torch
 logger = logging.getLogger(__name__)
 
 PERIOD = 1.0  # seconds between two readings
-BUSY, CALM = 0.15, 0.05  # thread-seconds per second, ready to run but without a CPU
+BUSY, CALM = 0.25, 0.1  # thread-seconds per second, ready to run but without a CPU
 CALM_READINGS = 5  # in a row, before threads spin again
 GRAIN = 32768  # elements from which on ATen runs an elementwise operation in parallel
 TASKS, MAPS = Path("/proc/self/task"), Path("/proc/self/maps")

@@ -49,8 +49,8 @@ def main() -> None:
     arguments = parser.parse_args()
     device = device_of(arguments.device)
     seconds = QUICK_SECONDS if arguments.quick else arguments.seconds
-    minutes = arguments.minutes or (QUICK_MINUTES if arguments.quick else MINUTES)
-    deadline = time.monotonic() + 60 * minutes
+    usual = QUICK_MINUTES if arguments.quick else MINUTES
+    deadline = time.monotonic() + 60 * (usual if arguments.minutes is None else arguments.minutes)
     rows = [row for row in all_rows(device, seconds) if arguments.only in row.name]
     arguments.out.mkdir(parents=True, exist_ok=True)
     found: list[Found] = []

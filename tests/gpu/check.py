@@ -37,7 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--only", choices=list(GROUPS), nargs="*", default=list(GROUPS), help="groups to run")
-    parser.add_argument("--jobs", type=int, default=0, help="groups side by side; 0: 4 on a GPU, 1 on a CPU")
+    parser.add_argument("--jobs", type=int, default=0, help="groups side by side; 0: all on a GPU, 1 on a CPU")
     parser.add_argument("--timeout", type=float, default=200.0, help="seconds that a group may take")
     parser.add_argument("--out", type=Path, help="folder for check.json and check.txt")
     parser.add_argument("--worker", choices=list(GROUPS), help=argparse.SUPPRESS)
@@ -45,7 +45,7 @@ def main() -> int:
     device = device_of(arguments.device)
     if arguments.worker:
         return work(arguments.worker, device)
-    jobs = arguments.jobs or (4 if device.type == "cuda" else 1)
+    jobs = arguments.jobs or (len(GROUPS) if device.type == "cuda" else 1)
     run = partial(run_group, device=device, timeout=arguments.timeout)
     with ThreadPoolExecutor(jobs) as pool:
         outcomes = [outcome for group in pool.map(run, arguments.only) for outcome in group]

@@ -74,6 +74,12 @@ def test_bench_measures_every_row_or_says_why_not(tmp_path: Path, run_kit: Calla
     assert all(value == value for row in rows for value in row["figures"].values())
 
 
+def test_bench_without_time_says_so_of_every_row(tmp_path: Path, run_kit: Callable[..., str]) -> None:
+    run_kit("tests.gpu.bench", "--device", "cpu", "--minutes", "0", "--out", str(tmp_path))
+    rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert all(row["note"].startswith("not run: ") for row in rows[1:])
+
+
 def test_train_goes_through_all_stages_and_what_comes_back_is_a_checkpoint(
     tmp_path: Path, run_kit: Callable[..., str]
 ) -> None:

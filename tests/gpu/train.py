@@ -58,7 +58,8 @@ def main() -> None:
     runs = train_all(world, device, deadline)
     with tempfile.TemporaryDirectory() as folder:
         evaluation = judge(world, runs, device, deadline, Path(folder))
-        text = "\n\n".join([describe(device), training_table(runs), summary_text(evaluation)])
+        missing = [note for note in evaluation.notes if "not measured" in note]
+        text = "\n\n".join([describe(device), training_table(runs), summary_text(evaluation), *missing])
         write_all(world, runs, text, device, Path(folder), arguments.out)
     print(text)
 
