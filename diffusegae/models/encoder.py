@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffusegae.config.model import EncoderConfig, ModelConfig
-from diffusegae.models.layers import Downsample, group_norm, zero_init
+from diffusegae.models.layers import Downsample, group_norm, silu, zero_init
 
 
 def stage_pattern(blocks: int, attentions: int) -> str:
@@ -40,7 +40,7 @@ class ConvBlock(nn.Module):
         """Return the block's output at the input's resolution."""
         h = x
         for norm, conv in zip(self.norms, self.convs, strict=True):
-            h = conv(F.silu(norm(h)))
+            h = conv(silu(norm(h)))
         result: Tensor = self.skip(x) + h
         return result
 
@@ -63,7 +63,7 @@ class WindowAttentionBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
         """Return x plus what each pixel gathers inside its window."""
-        h = self.norm_inner(self.reduce(F.silu(self.norm_in(x))))
+        h = self.norm_inner(self.reduce(silu(self.norm_in(x))))
         side = self.window
         q, k, v = rearrange(
             self.qkv(h),
@@ -105,7 +105,7 @@ class AlterResNet(nn.Module):
 
     def forward(self, x_0: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch z_sem"]:
         """Return z_sem; the feature map is averaged over its pixels (or flattened) before the last linear layer."""
-        h = F.silu(self.norm(self.stages(self.stem(self.unshuffle(x_0)))))
+        h = silu(self.norm(self.stages(self.stem(self.unshuffle(x_0)))))
         z_sem: Tensor = self.head(h.flatten(1) if self.pooling == "flatten" else h.mean(dim=(2, 3)))
         return z_sem
 

@@ -7,10 +7,9 @@ UNet's 1, 1, 2, 3, 4) it goes one level below the UNet's lowest, but not below t
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from diffusegae.config.model import ModelConfig
-from diffusegae.models.layers import Downsample, SelfAttention, group_norm
+from diffusegae.models.layers import Downsample, SelfAttention, group_norm, silu
 from diffusegae.models.unet import levels_of
 
 LOWEST_SIDE = 4
@@ -27,7 +26,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs height width"]:
         """Return the block's output at the input's resolution."""
-        result: Tensor = self.skip(x) + self.conv(F.silu(self.norm(x)))
+        result: Tensor = self.skip(x) + self.conv(silu(self.norm(x)))
         return result
 
 
@@ -50,7 +49,7 @@ class HalfUNetEncoder(nn.Module):
 
     def forward(self, x_0: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch z_sem"]:
         """Return z_sem; the feature map is averaged over its pixels (or flattened) before the last linear layer."""
-        h = F.silu(self.norm(self.middle(self.down(self.stem(self.unshuffle(x_0))))))
+        h = silu(self.norm(self.middle(self.down(self.stem(self.unshuffle(x_0))))))
         z_sem: Tensor = self.head(h.flatten(1) if self.pooling == "flatten" else h.mean(dim=(2, 3)))
         return z_sem
 

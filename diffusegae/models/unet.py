@@ -1,7 +1,7 @@
 """The conditional UNet, the decoder D_theta: (x_t, t, z_sem) to the prediction of eps or v.
 
-Residual blocks with AdaGN (Eq. 8), attention at the configured feature sides, plain convolution down- and up-sampling
-as in DDPM, skips concatenated. With `pixel_unshuffle` = 2 it works on 2x2 space-to-depth input.
+Residual blocks with AdaGN (Eq. 8), attention at the configured feature sides and in the middle, plain convolution
+down- and up-sampling as in DDPM, skips concatenated. With `pixel_unshuffle` = 2 it works on 2x2 space-to-depth input.
 """
 
 import math
@@ -19,7 +19,9 @@ from diffusegae.models.layers import (
     Downsample,
     SelfAttention,
     Upsample,
+    UpsampledConv,
     group_norm,
+    silu,
     timestep_embedding,
     zero_init,
 )
@@ -28,11 +30,10 @@ CANVAS_SIDE, CANVAS_WIDTH = 4, 8  # the smallest side and the fewest channels of
 
 
 class Level(nn.Module):
-    """A conditioned residual block and, where the level has it, self-attention."""
+    """A conditioned residual block and, where it is asked for, self-attention."""
 
-    def __init__(self, inputs: int, outputs: int, config: UNetConfig, side: int, may_attend: bool = True) -> None:
+    def __init__(self, inputs: int, outputs: int, config: UNetConfig, side: int, attends: bool) -> None:
         super().__init__()
-        has_attention = may_attend and side in config.attention_resolutions
         self.residual = ConditionedResidual(
             inputs,
             outputs,
@@ -41,7 +42,7 @@ class Level(nn.Module):
             config.z_shift,
             side if config.positions else 0,
         )
-        self.attention = SelfAttention(outputs, config.head_width) if has_attention else nn.Identity()
+        self.attention = SelfAttention(outputs, config.head_width) if attends else nn.Identity()
 
     def forward(
         self,
@@ -180,7 +181,7 @@ class UNet(nn.Module):
     ) -> Float[Tensor, "batch 3 height width"]:
         """Return the prediction that follows from the way down; uses up the list of skips."""
         h = climb(self.middle, self.up, h, skips, time, condition.style)
-        prediction: Tensor = self.head(F.silu(self.norm(h)))
+        prediction: Tensor = self.head(silu(self.norm(h)))
         if self.canvas is not None and condition.canvas is not None:
             prediction = prediction + self.canvas.blend(self.unshuffle(x_t), condition.canvas, time)
         result: Tensor = self.shuffle(prediction)
@@ -223,8 +224,7 @@ def _build_decoder(embedding_width: int, shape: tuple[int, int, int]) -> nn.Sequ
     layers: list[nn.Module] = [nn.Linear(embedding_width, width * side**2), nn.Unflatten(1, (width, side, side))]
     for _ in range(doublings):
         narrower = max(width // 2, CANVAS_WIDTH)
-        layers += [group_norm(width), nn.SiLU(), nn.Upsample(scale_factor=2)]
-        layers += [nn.Conv2d(width, narrower, 3, padding=1)]
+        layers += [group_norm(width), nn.SiLU(), nn.Identity(), UpsampledConv(width, narrower)]  # numbers name weights
         width = narrower
     return nn.Sequential(*layers, group_norm(width), nn.SiLU(), nn.Conv2d(width, shape[0], 3, padding=1))
 
@@ -234,7 +234,7 @@ def _build_down(unet: UNetConfig, channels: list[int], sides: list[int]) -> tupl
     modules, skips, width = nn.ModuleList(), [channels[0]], channels[0]
     for level, (outputs, side) in enumerate(zip(channels, sides, strict=True)):
         for _ in range(unet.num_res_blocks):
-            modules.append(Level(width, outputs, unet, side))
+            modules.append(Level(width, outputs, unet, side, side in unet.attention_resolutions))
             width = outputs
             skips.append(width)
         if level < len(channels) - 1:
@@ -244,17 +244,18 @@ def _build_down(unet: UNetConfig, channels: list[int], sides: list[int]) -> tupl
 
 
 def build_middle(unet: UNetConfig, channels: list[int], sides: list[int]) -> nn.ModuleList:
-    """Return the two blocks at the lowest resolution."""
+    """Return the two blocks at the lowest resolution, with attention between them whatever its side, as in DDPM."""
     top, side = channels[-1], sides[-1]
-    return nn.ModuleList([Level(top, top, unet, side), Level(top, top, unet, side, may_attend=False)])
+    return nn.ModuleList([Level(top, top, unet, side, attends) for attends in (True, False)])
 
 
 def build_up(unet: UNetConfig, channels: list[int], sides: list[int], skips: Sequence[int]) -> nn.ModuleList:
     """Return the blocks on the way up; each takes the last skip that is left."""
     modules, width, remaining = nn.ModuleList(), channels[-1], list(skips)
     for level in reversed(range(len(channels))):
+        attends = sides[level] in unet.attention_resolutions
         for _ in range(unet.num_res_blocks + 1):
-            modules.append(Level(width + remaining.pop(), channels[level], unet, sides[level]))
+            modules.append(Level(width + remaining.pop(), channels[level], unet, sides[level], attends))
             width = channels[level]
         if level > 0:
             modules.append(Upsample(width))

@@ -20,8 +20,10 @@ import torch
 logger = logging.getLogger(__name__)
 
 PERIOD = 1.0  # seconds between two readings
-BUSY, CALM = 0.25, 0.1  # thread-seconds per second, ready to run but without a CPU
-CALM_READINGS = 5  # in a row, before threads spin again
+# Thread-seconds per second, ready to run but without a CPU: a Ray worker on two idle CPUs has 0.15 to 0.25 of them,
+# beside one busy process 0.6 to 0.9.
+BUSY, CALM = 0.4, 0.3
+BUSY_READINGS, CALM_READINGS = 2, 5  # in a row: a start or a report makes one busy reading
 GRAIN = 32768  # elements from which on ATen runs an elementwise operation in parallel
 TASKS, MAPS = Path("/proc/self/task"), Path("/proc/self/maps")
 
@@ -31,15 +33,16 @@ class Oversubscription:
 
     def __init__(self) -> None:
         self.found = False
-        self._calm = 0
+        self._busy = self._calm = 0
 
     def update(self, delay: float) -> bool:
         """Take the thread-seconds that were waited in the last second; return whether it is found now.
 
-        One busy reading finds it: spinning on costs a factor. CALM_READINGS in a row end it: sleeping costs a tenth.
+        Its end takes more readings: spinning on beside load costs a factor, sleeping on without load a fifth.
         """
+        self._busy = self._busy + 1 if delay >= BUSY else 0
         self._calm = self._calm + 1 if delay < CALM else 0
-        if delay >= BUSY:
+        if self._busy >= BUSY_READINGS:
             self.found = True
         elif self._calm >= CALM_READINGS:
             self.found = False

@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -49,9 +50,9 @@ def rate(preset: str, name: str, seconds: float) -> float:
     return steps * samples / (time.perf_counter() - started)
 
 
-def rates_of(checkout: Path, preset: str, seconds: float) -> dict[str, float]:
+def rates_of(checkout: Path, preset: str, stages: Sequence[str], seconds: float) -> dict[str, float]:
     """Measure a checkout in a process of its own, by this file."""
-    command = [sys.executable, __file__, "--child", "--preset", preset, "--seconds", str(seconds)]
+    command = [sys.executable, __file__, "--child", "--preset", preset, "--seconds", str(seconds), "--stages", *stages]
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout)
@@ -63,19 +64,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--against", type=Path)
     parser.add_argument("--preset", default="quick")
+    parser.add_argument("--stages", nargs="+", choices=STAGE_NAMES, default=STAGE_NAMES)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each stage in a round")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        print(json.dumps({name: rate(arguments.preset, name, arguments.seconds) for name in STAGE_NAMES}))
+        print(json.dumps({name: rate(arguments.preset, name, arguments.seconds) for name in arguments.stages}))
         return
     checkouts = [HERE, *([arguments.against.resolve()] if arguments.against else [])]
     rounds: dict[Path, list[dict[str, float]]] = {checkout: [] for checkout in checkouts}
     for _ in range(arguments.rounds):
         for checkout in checkouts:
-            rounds[checkout].append(rates_of(checkout, arguments.preset, arguments.seconds))
-    for name in STAGE_NAMES:
+            rounds[checkout].append(rates_of(checkout, arguments.preset, arguments.stages, arguments.seconds))
+    for name in arguments.stages:
         medians = [statistics.median(found[name] for found in rounds[checkout]) for checkout in checkouts]
         beside = f", {medians[1]:.1f} there, ratio {medians[0] / medians[1]:.3f}" if arguments.against else ""
         print(f"{arguments.preset} {name}: {medians[0]:.1f} samples/s here{beside}")

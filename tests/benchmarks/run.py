@@ -7,8 +7,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = (
     "bench_train",
+    "bench_contention",
+    "bench_unet",
     "bench_groups",
     "bench_latents",
+    "bench_decode",
     "bench_ingest",
     "bench_checkpoint",
     "bench_nodes",

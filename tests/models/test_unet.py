@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from diffusegae.config.load import load_config
 from diffusegae.config.model import ModelConfig, UNetConfig
-from diffusegae.models.layers import AdaGN, group_norm
-from diffusegae.models.unet import Canvas, UNet
+from diffusegae.models.layers import AdaGN, SelfAttention, group_norm
+from diffusegae.models.unet import Canvas, UNet, levels_of
+from tests.tiny import PRESETS
 
 
 def make(**changes: object) -> UNet:
@@ -105,6 +107,26 @@ def test_a_silent_unet_with_a_canvas_is_the_denoiser_of_a_normal_distribution_ar
         model.canvas.weights.bias.copy_(torch.tensor([gain, 1 - gain * alpha_bar**0.5]).repeat_interleave(3))
     x_0_mean = canvas + gain * (x_t - alpha_bar**0.5 * canvas)
     torch.testing.assert_close(model(x_t, torch.tensor([300, 300]), z), x_0_mean)
+
+
+@pytest.mark.parametrize("sides", [(), (16,), (8,)])
+def test_the_middle_always_attends(sides: tuple[int, ...]) -> None:
+    model = make(attention_resolutions=sides)  # feature sides 16 and 8
+    assert [isinstance(level.attention, SelfAttention) for level in model.middle] == [True, False]
+    assert [isinstance(model.down[block].attention, SelfAttention) for block in (0, 2)] == [16 in sides, 8 in sides]
+
+
+@pytest.mark.parametrize("preset", ["quick", "mini", "smoke", "vehicles64"])
+def test_presets_list_their_lowest_side(preset: str) -> None:
+    """So that weights from before the middle always attended still fit."""
+    config = load_config(preset, [], PRESETS).model
+    assert levels_of(config)[1][-1] in config.unet.attention_resolutions
+
+
+def test_loads_a_canvas_decoder_by_the_numbers_of_its_layers() -> None:
+    """Checkpoints of before must load: 2 + 4 i is the norm, 5 + 4 i the convolution of each doubling."""
+    names = {int(name.split(".")[0]) for name in Canvas(16, (12, 16, 16)).compose.state_dict()}
+    assert names == {0, 2, 5, 6, 9, 10, 12}
 
 
 def test_untrained_network_predicts_zero() -> None:

@@ -13,7 +13,15 @@ from diffusegae.training import threads
 from diffusegae.training.stages import StageInputs
 from diffusegae.training.step import TrainingState
 from diffusegae.training.table import STAGES
-from diffusegae.training.threads import BUSY, CALM, CALM_READINGS, IdleTeams, Oversubscription, adaptive_waiting
+from diffusegae.training.threads import (
+    BUSY,
+    BUSY_READINGS,
+    CALM,
+    CALM_READINGS,
+    IdleTeams,
+    Oversubscription,
+    adaptive_waiting,
+)
 from tests.tiny import random_images, smoke_config, tiny_schema
 
 CPU = torch.device("cpu")
@@ -44,21 +52,32 @@ def wait_until(condition: Callable[[], bool]) -> bool:
     return False
 
 
-def test_one_busy_reading_finds_oversubscription_and_the_range_between_keeps_it() -> None:
+def oversubscribed() -> Oversubscription:
     state = Oversubscription()
-    assert not state.update(0.0)
-    assert not state.update(BETWEEN)
-    assert state.update(BUSY)
+    for _ in range(BUSY_READINGS):
+        state.update(BUSY)
+    return state
+
+
+def test_busy_readings_in_a_row_find_oversubscription_and_no_single_one() -> None:
+    state = Oversubscription()
+    for _ in range(3):
+        assert not any(state.update(BUSY) for _ in range(BUSY_READINGS - 1))
+        assert not state.update(BETWEEN)  # interrupts the row
+    assert [state.update(BUSY) for _ in range(BUSY_READINGS)] == [False] * (BUSY_READINGS - 1) + [True]
+
+
+def test_readings_between_the_thresholds_change_nothing() -> None:
+    state = oversubscribed()
     assert all(state.update(BETWEEN) for _ in range(3 * CALM_READINGS))
+    assert not any(Oversubscription().update(BETWEEN) for _ in range(3 * BUSY_READINGS))
 
 
 def test_it_ends_after_calm_readings_in_a_row_and_no_sooner() -> None:
-    state = Oversubscription()
-    state.update(BUSY)
+    state = oversubscribed()
     assert all(state.update(0.0) for _ in range(CALM_READINGS - 1))
     assert state.update(BETWEEN)  # interrupts the row
     assert [state.update(0.0) for _ in range(CALM_READINGS)] == [True] * (CALM_READINGS - 1) + [False]
-    assert state.update(BUSY)
 
 
 @pytest.mark.parametrize(
