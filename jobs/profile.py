@@ -14,6 +14,8 @@ def main() -> None:
     options.add_argument("--stage", choices=stages, required=True, help="a stage of ours, or a baseline")
     options.add_argument("--steps", type=int, default=20, help="steps to measure, and again to trace")
     arguments = options.parse_args()
+    if arguments.steps < 1:
+        options.error(f"--steps is {arguments.steps}; expected 1 or more")
     config = config_of(arguments)
     connect(arguments.address)
     import ray

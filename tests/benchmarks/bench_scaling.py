@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.bench_scaling [--flops 1e14] [--link 1e11] [--network 3e9]
 
-Measured on this machine: operations per image of the `paper` networks (by torch's own counter), their parameters, the
+Measured on this machine: operations per image of the `paper` networks (by torch's formulas), their parameters, the
 seconds and bytes of an image of 128 px as a JPEG, and the seconds and bytes per row of planning GROUPs. Not measurable
 without a GPU, and so given: the operations per second that a GPU does on such networks, and the bytes per second
 between two GPUs of a machine of eight and between two machines. docs/scaling.md has the formulas and says where the
@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from diffusegae.config.load import load_config
 from diffusegae.config.pipeline import PipelineConfig
@@ -26,6 +25,7 @@ from diffusegae.forecast import format_bytes
 from diffusegae.images import decode_batch, encode_image
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import build_schema
+from diffusegae.training.flops import FlopCounter
 from jobs.cli import PRESETS
 from tests.benchmarks.bench_groups import measure
 
@@ -50,9 +50,9 @@ class Stage:
 
 def flops_of(function: object, *arguments: torch.Tensor) -> float:
     """Count the operations of one call."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounter() as counter, torch.no_grad():
         function(*arguments)  # type: ignore[operator]
-    return float(counter.get_total_flops())
+    return float(counter.flops)
 
 
 def stages_of(config: PipelineConfig) -> tuple[list[Stage], float]:
