@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -31,6 +32,16 @@ def test_a_wrong_value_is_one_line_and_exit_code_2() -> None:
 
 
 def test_no_job_hides_a_module_that_python_needs() -> None:
-    """As a script, a job is run with jobs/ first on the path: a jobs/token.py broke every import of `tokenize`."""
-    names = {path.stem for path in (ROOT / "jobs").glob("*.py")}
-    assert not names & sys.stdlib_module_names
+    """As a script, a job is run with jobs/ first on the path: a jobs/token.py broke every import of `tokenize`.
+
+    `run` takes it off again. A name that Python has, too, must be Python's by then, and not have been needed before.
+    """
+    names = sorted({path.stem for path in (ROOT / "jobs").glob("*.py")} & sys.stdlib_module_names)
+    where = f"print(*[importlib.util.find_spec(name).origin for name in {names}], sep='\\n')"
+    program = (
+        f"import importlib.util, sys; sys.path[:0] = ['jobs', '.']; from jobs.cli import run; run(lambda: {where})"
+    )
+    program = program.replace("'jobs'", repr(str(ROOT / "jobs")))
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert names == ["profile"]
+    assert [Path(origin).parent for origin in done.stdout.split()] == [Path(os.__file__).parent]
