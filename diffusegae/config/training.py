@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from diffusegae.config.base import Config
 
 ModuleName = Literal["encoder", "unet", "gae"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 class StageConfig(Config):
@@ -26,7 +27,7 @@ class StageConfig(Config):
         1.0, ge=0, le=1, description="Share of the run after which the rate falls linearly to zero."
     )
     ema_decay: float = Field(0.9999, ge=0, lt=1, description="Decay of the weights' moving average.")
-    precision: Literal["float32", "tf32", "bfloat16"] = Field(
+    precision: Precision = Field(
         "float32",
         description="Arithmetic of the step: tf32 rounds the factors of matrix products on GPUs, bfloat16 runs the"
         " forward under autocast. Weights and optimizer stay float32.",

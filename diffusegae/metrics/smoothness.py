@@ -26,6 +26,7 @@ from torch import Tensor
 
 from diffusegae.diffusion import ddim
 from diffusegae.diffusion.process import noise_for_seeds
+from diffusegae.editing.cudnn import NO_TF32
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.method import Codes, Images
 from diffusegae.metrics.counterfactual import Perceptual
@@ -185,7 +186,7 @@ def measure_lengths(
         x_T = noise_for_seeds([noise_seeds[row] for row in rows.tolist()], shape, starts.device)
         ends_of_step = _step(starts[rows], ends[rows], places[rows], settings.epsilon)
         # TF32, the default on GPUs, keeps 10 bits. The batches have one shape, so that both ends are rounded alike.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with NO_TF32.held():
             here, further = (generator.generate(codes, x_T, steps) for codes in ends_of_step)
             distances.append(perceptual(here, further).double().cpu())
     return torch.cat(distances).numpy() / settings.epsilon**2

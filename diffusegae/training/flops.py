@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop, sdpa_flop
 
-from diffusegae.training.precision import Precision, float32_products
+from diffusegae.config.training import Precision
+from diffusegae.training.precision import float32_products
 from diffusegae.training.stages import Objective
 
 COUNTED_IMAGES = 8  # enough for layers that take few pixels another way

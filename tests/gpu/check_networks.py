@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.config.training import Precision
 from diffusegae.models.autoencoder import build_encoder
 from diffusegae.models.gae import GroupAutoEncoder
 from diffusegae.models.unet import UNet
-from diffusegae.training.precision import Precision, autocast, float32_products
+from diffusegae.training.precision import autocast, float32_products
 from tests.gpu.outcome import Check, Skipped, require
 from tests.gpu.samples import OURS, build_state, random_batch, schema_of, shake
 from tests.gpu.sizes import check_config
