@@ -1,20 +1,26 @@
-"""The whole road as one object: ingest, three stages, encoding, judging, registering; what is done is not done again.
+"""The whole road as one object: ingest, three stages, encoding, registering, judging; what is done is not done again.
 
 Every step finds its inputs and leaves its outputs at the addresses of `Layout`, so the jobs can also run one by one.
 """
 
 import logging
+import math
+import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from diffusegae import storage
 from diffusegae.baselines.table import BASELINES
+from diffusegae.checkpoint import read_meta
+from diffusegae.config.compare import OURS
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.ingest import ingest
 from diffusegae.data.latents import (
@@ -31,15 +37,18 @@ from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.pipeline import run_actors
 from diffusegae.data.shards import Manifest, read_manifest
 from diffusegae.data.thumbnails import THUMBNAILS
-from diffusegae.editing.cudnn import NO_TF32
-from diffusegae.editing.editor import Editor
 from diffusegae.editing.latents import ShardEncoder, local_checkpoint
 from diffusegae.editing.loading import load_editor
 from diffusegae.editing.network import device_at_hand
 from diffusegae.editing.values import measure_values
+from diffusegae.evaluation.context import keep_plan
+from diffusegae.evaluation.measured import Measured
+from diffusegae.evaluation.pieces import Assignment, assign
+from diffusegae.evaluation.results import Finding, Judged, Subjects
+from diffusegae.evaluation.subjects import load_subject
+from diffusegae.evaluation.tasks import measure_all, run_remotely
 from diffusegae.forecast import Forecast, Workload
-from diffusegae.metrics.evaluation import evaluate
-from diffusegae.metrics.report import Curves, summary_text, write_report
+from diffusegae.report.evaluation_page import Curves, summary_text, write_evaluation
 from diffusegae.schema import AttributeSchema, build_schema
 from diffusegae.tracking.registry import RegisteredModel, register_model
 from diffusegae.tracking.runs import (
@@ -52,13 +61,14 @@ from diffusegae.tracking.runs import (
 )
 from diffusegae.training.job import TrainingJob
 from diffusegae.training.launch import LaunchError, StageDone, launch_stage, read_done
-from diffusegae.training.stages import StageName
+from diffusegae.training.stages import StageName, images_of
 
 logger = logging.getLogger(__name__)
 
+STAGES: tuple[StageName, ...] = ("pretrain", "refine", "finetune")
 STAGE_BEFORE: dict[StageName, StageName] = {"refine": "pretrain", "finetune": "refine", "pdae": "ddim"}
 JUDGED: dict[StageName, str] = {"refine": "stage 2", "finetune": "stage 3"}
-SUMMARY, JUDGED_FILE = "summary.txt", "judged.txt"
+SUMMARY = "summary.txt"
 CURVES: dict[StageName, tuple[str, ...]] = {
     "pretrain": ("simple", "z_shuffle_ratio"),
     "refine": ("reconstruction", "swap", "rebuilt_ratio"),
@@ -227,52 +237,66 @@ class Pipeline:
     def evaluate(self) -> str:
         """Judge stages 2 and 3 side by side, write report.html, send all of it to MLflow; return the summary.
 
-        What was judged before, with the same weights and settings, is not judged again.
+        It runs in pieces on the cluster's GPUs or CPUs; a piece that was done before, with the same weights and
+        settings, is not done again.
         """
         finished = {stage: self._require(stage) for stage in JUDGED}
-        judged = self._judged_fingerprint(finished)
-        if self._was_judged(judged):
-            return storage.read_bytes(storage.join(self.layout.evaluation, SUMMARY)).decode()
-        run_id = open_stage_run(self.tracking, self.config, self.run_id, "evaluate")
-        with tempfile.TemporaryDirectory() as folder:
-            output = Path(folder)
-            editors: dict[str, Editor] = {}
-            for stage, done in finished.items():
-                with local_checkpoint(done.checkpoint) as checkpoint:
-                    editors[JUDGED[stage]] = load_editor(checkpoint, device_at_hand(), self.schema)
-            lookup = ImageLookup(self.layout.images, self.manifest)
-            with NO_TF32.held():
-                evaluation = evaluate(editors, lookup, self.config, self.schema, output)
-            write_report(evaluation, self.config, output, self._curves())
-            (output / SUMMARY).write_text(summary_text(evaluation))
-            (output / JUDGED_FILE).write_text(judged)
-            storage.upload_directory(output, self.layout.evaluation)
+        images, folder = self.layout.images, storage.join(self.layout.evaluation, "pieces")
+        references = assign(self.config, images, folder)
+        assignments = {
+            stage: assign(self.config, images, folder, OURS, done.checkpoint, done.fingerprint)
+            for stage, done in finished.items()
+        }
+        rate = self.config.resources.rates.get("evaluate", 0.0)
+        *measured, true = measure_all([*assignments.values(), references], "evaluate", rate)
+        subjects = {
+            JUDGED[stage]: [Judged(self._finding(stage, assignments[stage], found), found)]
+            for stage, found in zip(finished, measured, strict=True)
+        }
+        summary = summary_text(subjects, true, self.schema)
+
+        def write(output: Path) -> None:
+            (output / SUMMARY).write_text(summary)
+            write_evaluation(subjects, true, self.config, self.schema, output, curves=self._curves())
+
+        self.publish("evaluate", self.layout.evaluation, write, _flatten(subjects, true))
+        return summary
+
+    def publish(
+        self, name: str, folder: str, write: Callable[[Path], None], metrics: Mapping[str, float] | None = None
+    ) -> None:
+        """Put what `write` leaves in a local folder into the storage and, with metrics, into the run of this name."""
+        run_id = open_stage_run(self.tracking, self.config, self.run_id, name)
+        with tempfile.TemporaryDirectory() as local:
+            write(Path(local))
+            storage.upload_directory(local, folder)
             run = RunLogger(self.tracking, run_id)
-            run.log_metrics(evaluation.metrics, 0)
-            run.log_directory(output, "evaluation")
+            run.log_metrics(metrics or {}, 0)
+            run.log_directory(Path(local), name)
         finish_run(self.tracking, run_id, "FINISHED")
-        return summary_text(evaluation)
 
     def register(self) -> RegisteredModel:
         """Register the fine-tuned model with its value codes and give it the alias."""
-        with local_checkpoint(self._require("finetune").checkpoint) as checkpoint:
+        done = self._require("finetune")
 
-            def measure() -> dict[str, Tensor]:
-                lookup = ImageLookup(self.layout.images, self.manifest)
-                editor = load_editor(checkpoint, device_at_hand(), self.schema)
-                return measure_values(editor, lookup, self.config.seed)
+        def measure() -> dict[str, Tensor]:
+            logger.info("register: measuring the code of every value")
+            codes = run_remotely(value_codes, (done.checkpoint, self.layout.images, self.config), self.config.resources)
+            return {name: torch.tensor(each) for name, each in codes.items()}
 
+        with local_checkpoint(done.checkpoint) as checkpoint:
             return register_model(self.tracking, self.run_id, checkpoint, self.config, measure)
 
     def run(self) -> str:
         """Do every step that is not done yet; return the matrix, the report's path and the registered version."""
         self.ingest()
+        keep_plan(self.config, self.layout.images)  # that it can't be judged is said before it is trained
         self.train("pretrain")
         self.encode()
         self.train("refine")
         self.train("finetune")
-        summary = self.evaluate()
         tracking, version = self.config.tracking, self.register().version
+        summary = self.evaluate()
         finish_run(self.tracking, self.run_id, "FINISHED")
         return "\n".join(
             [
@@ -283,13 +307,20 @@ class Pipeline:
             ]
         )
 
-    def _judged_fingerprint(self, finished: Mapping[StageName, StageDone]) -> str:
-        weights = " ".join(done.fingerprint for done in finished.values())
-        return f"{weights} {self.config.sampling.model_dump_json()} {self.config.evaluate.model_dump_json()}"
-
-    def _was_judged(self, fingerprint: str) -> bool:
-        path = storage.join(self.layout.evaluation, JUDGED_FILE)
-        return storage.exists(path) and storage.read_bytes(path).decode() == fingerprint
+    def _finding(self, stage: StageName, assignment: Assignment, measured: Measured) -> Finding:
+        stages = STAGES[: STAGES.index(stage) + 1]
+        with local_checkpoint(assignment.checkpoint) as checkpoint:
+            parameters = load_subject(OURS, checkpoint, self.schema, "cpu").parameters
+        return Finding(
+            name=JUDGED[stage],
+            title=JUDGED[stage],
+            seed=self.config.seed,
+            metrics=measured.metrics,
+            seconds=sum(training_seconds(self._require(each)) for each in stages),
+            images=images_of(self.config, stages),
+            parameters=parameters,
+            fingerprint=assignment.folder,
+        )
 
     def _curves(self) -> Curves:
         """Return what training reported: (samples seen, value) of every report."""
@@ -309,3 +340,26 @@ class Pipeline:
         if done is None:
             raise LaunchError(f"stage {stage!r} of {self.config.name!r} is not done; run jobs/train.py --stage {stage}")
         return done
+
+
+def training_seconds(done: StageDone) -> float:
+    """Return what a finished stage took to train, without what deaths took away."""
+    with local_checkpoint(done.checkpoint) as folder:
+        return read_meta(folder).seconds
+
+
+def value_codes(checkpoint: str, images: str, config: PipelineConfig) -> dict[str, Float[np.ndarray, "values width"]]:
+    """Return the value codes of a model (`measure_values`), computed on the device at hand."""
+    manifest = read_manifest(images)
+    schema = build_schema(config.data.attributes, manifest.columns)
+    with local_checkpoint(checkpoint) as folder:
+        editor = load_editor(folder, device_at_hand(), schema)
+    codes = measure_values(editor, ImageLookup(images, manifest), config.seed)
+    return {name: each.numpy() for name, each in codes.items()}
+
+
+def _flatten(subjects: Subjects, references: Measured) -> dict[str, float]:
+    """Return every finite figure under a name that MLflow takes."""
+    rows = {name: judged[0].measured for name, judged in subjects.items()} | {"references": references}
+    flat = {f"eval/{row}/{name}": value for row, each in rows.items() for name, value in each.metrics.items()}
+    return {re.sub(r"[^A-Za-z0-9_\-. /]", "_", name): value for name, value in flat.items() if math.isfinite(value)}

@@ -9,11 +9,15 @@ def main() -> None:
     config = config_of(arguments)
     connect(arguments.address)
     from diffusegae.data.ingest import ingest
+    from diffusegae.data.splits import STRATA
     from diffusegae.pipeline import Layout
 
     layout = Layout.of(config)
     manifest = ingest(config.data, config.model.image_size, layout.images, config.resources.rates.get("ingest", 0.0))
-    print(f"{manifest.num_rows:,} images ({manifest.num_held_out:,} held out), skipped {dict(manifest.skipped)}")
+    held = ", ".join(f"{count:,} {name}" for name, count in zip(STRATA, manifest.held_counts, strict=True))
+    print(
+        f"{manifest.num_rows:,} images, {manifest.num_held_out:,} held out ({held}), skipped {dict(manifest.skipped)}"
+    )
     print(layout.images)
 
 

@@ -9,15 +9,8 @@ import pyarrow as pa
 
 from diffusegae import storage
 from diffusegae.data.records import HELD_OUT, IMAGE, KEY, image_schema
-from diffusegae.data.shards import (
-    Manifest,
-    Recipe,
-    describe_shard,
-    encode_shard,
-    is_held_out,
-    shard_name,
-    write_manifest,
-)
+from diffusegae.data.shards import Manifest, Recipe, describe_shard, encode_shard, shard_name, write_manifest
+from diffusegae.data.splits import Holdout, Strata, Stratum, is_held_out
 from diffusegae.images import encode_image
 
 SIZE = 32
@@ -32,31 +25,41 @@ def paint(labels: Sequence[int], size: int = SIZE) -> npt.NDArray[np.uint8]:
 
 
 def write_images(
-    root: str, columns: Mapping[str, int], leave_out: Sequence[tuple[int, ...]] = (), shard_rows: int = 20
+    root: str,
+    columns: Mapping[str, int],
+    leave_out: Sequence[tuple[int, ...]] = (),
+    shard_rows: int = 20,
+    holdout: Holdout = Holdout(images=40),  # noqa: B008  frozen
 ) -> Manifest:
-    """Write every combination of labels but those left out, in mixed order, and return the manifest."""
+    """Write every combination of labels but those left out, in mixed order, and return the manifest.
+
+    The values of a column are named by it and their number ("kind0"), as a holdout has to name them.
+    """
     combinations = [labels for labels in product(*map(range, columns.values())) if labels not in leave_out]
-    order = np.random.default_rng(0).permutation(len(combinations))
-    rows = [_row(tuple(columns), combinations[place]) for place in order]
-    shards = []
-    for number, first in enumerate(range(0, len(rows), shard_rows)):
-        table = pa.Table.from_pylist(rows[first : first + shard_rows], image_schema(tuple(columns)))
-        data = encode_shard(table)
-        num_train = int(np.sum(~table[HELD_OUT].to_numpy()))
-        shards.append(describe_shard(shard_name(number), data, num_train))
-        storage.write_bytes(storage.join(root, shards[-1].path), data)
+    labels = np.random.default_rng(0).permutation(np.array(combinations, np.int32))
     vocabularies = {name: tuple(f"{name}{value}" for value in range(count)) for name, count in columns.items()}
-    counts = {name: np.bincount([row[name] for row in rows], minlength=count) for name, count in columns.items()}
+    strata = Strata(holdout, vocabularies).of(dict(zip(columns, labels.T, strict=True)))
+    held_out = is_held_out(map(_key, labels.tolist()), holdout.images) | (strata != Stratum.SEEN)
+    shards = []
+    for number, first in enumerate(range(0, len(labels), shard_rows)):
+        part = slice(first, first + shard_rows)
+        rows = [_row(columns, *row) for row in zip(labels[part].tolist(), held_out[part].tolist(), strict=True)]
+        data = encode_shard(pa.Table.from_pylist(rows, image_schema(tuple(columns))))
+        shards.append(describe_shard(shard_name(number), data, int(np.sum(~held_out[part]))))
+        storage.write_bytes(storage.join(root, shards[-1].path), data)
     manifest = Manifest(
         recipe=Recipe(
             source="folder", source_config={}, columns=tuple(columns), image_size=SIZE, encoding="png", quality=0,
-            holdout_percent=40, shard_rows=shard_rows,
+            holdout={"images": holdout.images}, shard_rows=shard_rows,
         ),
         source_fingerprint="0",
         columns=vocabularies,
-        value_counts={name: tuple(count.tolist()) for name, count in counts.items()},
-        num_rows=len(rows),
-        num_train=sum(shard.num_train for shard in shards),
+        value_counts=_count(columns, labels),
+        train_counts=_count(columns, labels[~held_out]),
+        holdout=holdout,
+        held_counts=tuple(np.bincount(strata[held_out], minlength=len(Stratum)).tolist()),  # type: ignore[arg-type]
+        num_rows=len(labels),
+        num_train=int(np.sum(~held_out)),
         shards=tuple(shards),
         skipped={},
     )  # fmt: skip
@@ -64,8 +67,15 @@ def write_images(
     return manifest
 
 
-def _row(columns: Sequence[str], labels: tuple[int, ...]) -> dict[str, object]:
-    key = "-".join(map(str, labels))
+def _count(columns: Mapping[str, int], labels: npt.NDArray[np.int32]) -> dict[str, tuple[int, ...]]:
+    counts = zip(columns.items(), labels.T, strict=True)
+    return {name: tuple(np.bincount(column, minlength=count).tolist()) for (name, count), column in counts}
+
+
+def _key(labels: Sequence[int]) -> str:
+    return "-".join(map(str, labels))
+
+
+def _row(columns: Mapping[str, int], labels: Sequence[int], held_out: bool) -> dict[str, object]:
     picture = encode_image(paint(labels))
-    held_out = bool(is_held_out([key], 40)[0])
-    return {IMAGE: picture, KEY: key, HELD_OUT: held_out, **dict(zip(columns, labels, strict=True))}
+    return {IMAGE: picture, KEY: _key(labels), HELD_OUT: held_out, **dict(zip(columns, labels, strict=True))}

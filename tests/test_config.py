@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from diffusegae.config.load import ConfigError, load_config
+from diffusegae.config.data import HoldoutConfig
+from diffusegae.config.load import ConfigError, load_config, validate_config
 from tests.tiny import PRESETS
 
 
@@ -44,6 +45,18 @@ def test_overrides_are_dotted_and_typed() -> None:
         ("data.attributes.pose.widht=3", r"unknown key 'data.attributes.pose.widht' \(did you mean 'width'"),
         ("pretrain.learning_rate=fast", r"pretrain.learning_rate: Input should be a valid number.*got 'fast'"),
         ("diffusion.prediction=x0", r"diffusion.prediction: Input should be 'eps' or 'v'"),
+        (
+            "data.holdout.pairs={attributes: [pose, hue], percent: 5}",
+            "names the attribute 'hue'.*one of: identity",
+        ),
+        ("data.holdout.values={colour: 5}", "data.holdout names the attribute 'colour'.*background, pose"),
+        ("data.holdout.pairs.share=5", r"unknown key 'data.holdout.pairs.share'; allowed here: attributes, percent"),
+        (
+            "data={attributes: {a: {column: x, width: 50}, b: {column: x, width: 50}},"
+            " holdout: {pairs: {attributes: [a, b], percent: 5}}}",
+            r"\['a', 'b'\] read the columns \['x', 'x'\], one of them twice",
+        ),
+        ("data.holdout={images: 0}", "nothing is held out"),
         ("data.attributes.pose.width=9", r"add up to 25, but model.z_dis_width is 24"),
         ("refine.shared=3", "shared must be less than the 3 attributes"),
         ("finetune.lambda_canvas=1", r"finetune.lambda_canvas is 1.0, but model.unet.canvas is false"),
@@ -53,6 +66,14 @@ def test_overrides_are_dotted_and_typed() -> None:
 def test_wrong_overrides_are_named(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config("smoke", [override], PRESETS)
+
+
+def test_the_old_name_of_the_share_of_images_is_read_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    old = {"name": "x", "data": {"holdout_percent": 30}}
+    assert validate_config(old, "here").data.holdout == HoldoutConfig(images=30)
+    assert "data.holdout_percent is now data.holdout.images" in caplog.text
+    with pytest.raises(ConfigError, match=r"unknown key 'data.holdout_percent'"):
+        validate_config({"name": "x", "data": {"holdout_percent": 30, "holdout": {"images": 30}}}, "here")
 
 
 def test_an_unknown_preset_lists_the_known() -> None:

@@ -1,16 +1,15 @@
 """Where a pipeline keeps its things, and what one that is based on another shares with it."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from diffusegae import pipeline
-from diffusegae.pipeline import Layout, Pipeline
-from diffusegae.training.launch import StageDone
-from tests.tiny import save_tiny_checkpoint, smoke_config, tiny_schema
+from diffusegae.pipeline import Layout, value_codes
+from diffusegae.schema import AttributeSpec, build_schema
+from tests.stored_images import write_images
+from tests.tiny import save_tiny_checkpoint, smoke_config
 
 
 def test_a_pipeline_has_all_below_its_name(tmp_path: Path) -> None:
@@ -28,12 +27,12 @@ def test_one_based_on_another_shares_its_images_stage_1_and_latents(tmp_path: Pa
         assert address.startswith(f"{tmp_path}/mine-tuned/")
 
 
-@pytest.mark.parametrize("step", [Pipeline.evaluate, Pipeline.register])
-def test_models_are_judged_and_measured_on_the_device_at_hand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: Callable[[Pipeline], object]
-) -> None:
-    config, schema = smoke_config(f"storage={tmp_path}"), tiny_schema(8, 8, 8)
-    save_tiny_checkpoint(tmp_path / "checkpoint", config, schema)
+def test_value_codes_are_measured_on_the_device_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = write_images(str(tmp_path / "images"), {"a": 4, "b": 4})
+    config = smoke_config(f"storage={tmp_path}")
+    specs = {"a": AttributeSpec(width=12), "b": AttributeSpec(width=12)}
+    config = config.model_copy(update={"data": config.data.model_copy(update={"attributes": specs})})
+    save_tiny_checkpoint(tmp_path / "checkpoint", config, build_schema(specs, manifest.columns))
     devices: list[object] = []
 
     class LoadedError(Exception):
@@ -43,18 +42,8 @@ def test_models_are_judged_and_measured_on_the_device_at_hand(
         devices.append(device)
         raise LoadedError
 
-    def register(*arguments: Any) -> None:
-        arguments[-1]()
-
     monkeypatch.setattr(pipeline, "load_editor", load)
-    monkeypatch.setattr(pipeline, "register_model", register)
-    monkeypatch.setattr(pipeline, "ImageLookup", lambda *_: None)
-    monkeypatch.setattr(pipeline, "open_stage_run", lambda *_: "run")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    road = Pipeline(config)
-    road.__dict__ |= {"schema": schema, "manifest": None, "tracking": "", "run_id": "run"}
-    done = StageDone(stage="finetune", fingerprint="0", checkpoint=str(tmp_path / "checkpoint"), seconds=1.0)
-    monkeypatch.setattr(road, "_require", lambda _: done)
     with pytest.raises(LoadedError):
-        step(road)
+        value_codes(str(tmp_path / "checkpoint"), str(tmp_path / "images"), config)
     assert devices == [torch.device("cuda")]

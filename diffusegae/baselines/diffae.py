@@ -1,7 +1,7 @@
 """Diff-AE (Preechakul et al., CVPR 2022): a half-UNet encoder and a UNet whose AdaGN z scales only, facts §2.
 
 All else is as the config gives it to ours (positions, canvas, gain, prediction), so that what is compared are the
-methods and not their tricks. It edits by linear classifiers of its codes.
+methods and not their tricks. It edits by the best of several ways (ways.py).
 """
 
 from collections.abc import Sequence
@@ -50,6 +50,6 @@ class DiffAe(Baseline):
         return from_prediction(lambda x_t, t: self.unet.denoise(x_t, t, condition), self.schedule, self.kind)
 
     def method(self, device: torch.device | str = "cpu") -> LatentDiffusionMethod:
-        """Return the method that edits with these weights; single attributes once their directions are fitted."""
+        """Return the method that edits with these weights; single attributes once their ways are fitted."""
         self.to(device).eval()
         return LatentDiffusionMethod(self.encoder, self.denoiser, self.config, self.schema, device)

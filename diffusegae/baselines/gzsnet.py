@@ -1,6 +1,7 @@
 """GZS-Net: L_dis of GROUPs of images, the parts of their codes swapped and decoded (Ge et al., ICLR 2021).
 
-Our GAE's loss is its, so the two differ in what it is minimised on: pixels here, latents there.
+Our GAE's loss is its, so the two differ in what it is minimised on: pixels here, latents there. `lambda_agree` and
+`quantise_step` add what our GAE has beyond it, the agreement of shared parts and rounded codes; 0 as published.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ class GzsNet(Baseline):
         super().__init__(config, schema)
         self.settings = config.baselines.gzsnet
         self.layout = group_layout(schema, self.settings.shared)
-        self.autoencoder = PixelAutoEncoder(self.settings, config.model.image_size, schema.width)
+        self.autoencoder = PixelAutoEncoder(self.settings, config.model.image_size, schema.widths)
 
     def goals(self) -> Sequence[Goal]:
         """Return the one goal."""
@@ -38,11 +39,12 @@ class GzsNet(Baseline):
         return draw_groups(len(samples), self.layout, "group", generator)
 
     def loss(self, samples: Samples, draws: GroupDraws) -> Terms:
-        """Return reconstruction, swaps and, if it has weight, the cycle through a random recombination."""
+        """Return reconstruction, swaps and, if they have weight, a random recombination's cycle and the agreement."""
         settings, codec = self.settings, self.autoencoder
         terms = disentanglement_loss(codec.encode, codec.decode, samples.images, self.layout, draws)
         loss = terms.reconstruction + settings.lambda_combine * terms.swap
         if settings.lambda_unsup > 0:  # at zero, the published default, its backward would only add zeros
             loss = loss + settings.lambda_unsup * terms.reassembly
-        reported = {"reconstruction": terms.reconstruction, "swap": terms.swap, "reassembly": terms.reassembly}
-        return loss, {name: term.detach() for name, term in reported.items()}
+        if settings.lambda_agree > 0:
+            loss = loss + settings.lambda_agree * terms.agreement
+        return loss, terms.named()

@@ -1,17 +1,19 @@
 """The method of diffusion auto-encoders with an undivided code: Diff-AE and PDAE.
 
-A picture is z_sem and the x_T that is inferred under it. Whole pictures are blended by Lerp of z_sem and Slerp of x_T;
-single attributes change along directions that are fitted to labelled codes (directions.py), without which there is no
-way to change them.
+A picture is z_sem and the x_T that is inferred under it. Whole pictures are blended by Lerp of z_sem and Slerp of x_T.
+Single attributes change by the ways of ways.py, which are fitted to labelled codes of training images; which way serves
+an attribute best is chosen by pictures, of edits among training images whose truth is known (`choose`).
 """
 
+import copy
+import json
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from diffusegae.baselines.directions import Directions
+from diffusegae.baselines.ways import Moves, Way, ways_of
 from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion import samplers
@@ -22,9 +24,12 @@ from diffusegae.editing.operations import slerp
 from diffusegae.editing.recipes import Noise
 from diffusegae.schema import AttributeSchema
 
+Validation = tuple[Images, Images, Images, int]  # sources, donors, truths, and the index of the attribute that changes
+Distance = Callable[[Images, Images], Float[Tensor, " batch"]]
+
 
 class LatentDiffusionMethod:
-    """Edits pictures by their z_sem and x_T; satisfies `Method`."""
+    """Edits pictures by their z_sem and x_T; satisfies `Method`. `chosen` names each attribute's way."""
 
     def __init__(
         self,
@@ -34,11 +39,12 @@ class LatentDiffusionMethod:
         schema: AttributeSchema,
         device: torch.device | str = "cpu",
         sampling: SamplingConfig | None = None,
-        directions: Directions | None = None,
     ) -> None:
         self.encoder, self.denoiser = encoder, denoiser
         self.config, self.schema, self.device = config, schema, torch.device(device)
-        self.sampling, self.directions = sampling or config.sampling, directions
+        self.sampling = sampling or config.sampling
+        self.moves: Moves | None = None
+        self.chosen = {name: next(iter(self.ways(name))) for name in schema.names}
         self.schedule = schedule_of(config.diffusion)
 
     @property
@@ -52,19 +58,52 @@ class LatentDiffusionMethod:
         return None
 
     def with_sampling(self, sampling: SamplingConfig) -> "LatentDiffusionMethod":
-        """Return the method of the same networks and directions that samples otherwise."""
-        return LatentDiffusionMethod(
-            self.encoder, self.denoiser, self.config, self.schema, self.device, sampling, self.directions
-        )
+        """Return the method of the same networks and ways that samples otherwise."""
+        other = copy.copy(self)
+        other.sampling = sampling
+        return other
 
-    def fit_directions(
-        self, codes: Codes, labels: Int[Tensor, "batch attributes"], length: float | None = None
-    ) -> None:
-        """Learn from labelled codes how single attributes change.
+    def ways(self, name: str) -> dict[str, Way]:
+        """Return the ways in which an attribute can change, by name."""
+        return ways_of(self.schema.names, self.schema.index_of(name))
 
-        A step is length * sqrt(width) long in z-scored codes, and goes as far as the donor lies without a length.
+    def fit_ways(self, codes: Codes, labels: Int[Tensor, "batch attributes"]) -> None:
+        """Learn from codes and labels of training images how single attributes change."""
+        self.moves = Moves.fit(codes.to(self.device), labels, self.schema.cardinalities)
+
+    @torch.inference_mode()
+    def choose(self, validation: Sequence[Validation], distance: Distance) -> dict[str, str]:
+        """Choose each attribute's way by pictures, and return the ways' names by attribute.
+
+        Each batch of edits is made in every way; the way with the least mean distance of its pictures to the truths is
+        kept. An attribute that no batch changes keeps its way. `distance` takes images made and true, [batch, 3, size,
+        size] in [-1, 1], and gives one figure for each. The edits must come from training images alone.
         """
-        self.directions = Directions.fit(codes.to(self.device), labels, self.schema.cardinalities, length)
+        moves, totals = self._fitted(), dict[str, dict[str, float]]()
+        for sources, donors, truths, attribute in validation:
+            name = self.schema.names[attribute]
+            codes, donated = self.encode(sources), self.encode(donors)
+            x_T = self.infer_noise(sources, codes)
+            present, wanted = moves.read(codes), moves.read(donated)
+            found = totals.setdefault(name, dict.fromkeys(self.ways(name), 0.0))
+            for title, way in self.ways(name).items():
+                moved = codes + moves.step(way, codes, donated, present, wanted, attribute)
+                found[title] += float(distance(self.generate(moved, x_T), truths.to(self.device)).sum())
+        self.chosen |= {name: min(found, key=found.__getitem__) for name, found in totals.items()}
+        return dict(self.chosen)
+
+    def editing_note(self) -> str:
+        """Return a sentence that names each attribute's way."""
+        return f"Edits by {'; '.join(f'{name}: {way}' for name, way in self.chosen.items())}."
+
+    def ways_state(self) -> tuple[dict[str, Tensor], str]:
+        """Return what was fitted, flat for a safetensors file, and what was chosen, as JSON; see `take_ways`."""
+        return self._fitted().tensors(), json.dumps(self.chosen)
+
+    def take_ways(self, fitted: Mapping[str, Tensor], chosen: str) -> None:
+        """Take over what `ways_state` gave."""
+        self.moves = Moves.of_tensors(fitted, len(self.schema.names), self.device)
+        self.chosen = json.loads(chosen)
 
     @torch.inference_mode()
     def encode(self, images: Images) -> Codes:
@@ -97,8 +136,17 @@ class LatentDiffusionMethod:
 
     def edit(self, source: Images, donors: Mapping[str, Images]) -> Images:
         """Return the source moved to its donors' values, from the x_T inferred under its own z_sem (facts §8.23)."""
+        return self.edit_each(source, [donors])[0]
+
+    def edit_each(self, source: Images, changes: Sequence[Mapping[str, Images]]) -> list[Images]:
+        """Return the source after each of several edits, as `edit` does; its x_T is inferred once.
+
+        An edit without donors brings the source back.
+        """
         codes = self.encode(source)
-        return self.generate(self._move(codes, donors), self.infer_noise(source, codes))
+        moved = [self._move(codes, donors) for donors in changes]
+        x_T = self.infer_noise(source, codes)
+        return [self.generate(each, x_T) for each in moved]
 
     def recombine(self, donors: Mapping[str, Images], seeds: Sequence[int]) -> Images:
         """Return the first attribute's donor moved to the values of the others', from the noise of seeds."""
@@ -125,11 +173,23 @@ class LatentDiffusionMethod:
 
     @torch.inference_mode()
     def _move(self, codes: Codes, donors: Mapping[str, Images]) -> Codes:
-        if self.directions is None:
-            raise UnsupportedError(
-                f"an undivided code says nothing of {', '.join(donors) or 'attributes'} by itself; call"
-                " fit_directions(codes, labels) with the training images' first"
-            )
+        """Return the codes with one attribute after another changed; their values are read once, before the first."""
+        if not donors:
+            return codes
+        moves = self._fitted()
+        present = moves.read(codes)
         for name, images in donors.items():
-            codes = self.directions.move(codes, self.encode(images), self.schema.names.index(name))
+            attribute, donated = self.schema.index_of(name), self.encode(images)
+            wanted = moves.read(donated)
+            way = self.ways(name)[self.chosen[name]]
+            codes = codes + moves.step(way, codes, donated, present, wanted, attribute)
+            present = present.index_copy(1, torch.tensor([attribute], device=present.device), wanted[:, [attribute]])
         return codes
+
+    def _fitted(self) -> Moves:
+        if self.moves is None:
+            raise UnsupportedError(
+                f"an undivided code says nothing of {', '.join(self.schema.names)} by itself; call"
+                " fit_ways(codes, labels) with the training images' first"
+            )
+        return self.moves

@@ -206,6 +206,6 @@ class Pdae(Baseline):
         return denoise
 
     def method(self, device: torch.device | str = "cpu") -> LatentDiffusionMethod:
-        """Return the method that edits with these weights; single attributes once their directions are fitted."""
+        """Return the method that edits with these weights; single attributes once their ways are fitted."""
         self.to(device).eval()
         return LatentDiffusionMethod(self.encoder, self.denoiser, self.config, self.schema, device)

@@ -1,7 +1,7 @@
 """The auto-encoder of pixels that GZS-Net and AE+DS share: convolutional encoder, code of parts, mirrored decoder.
 
 GZS-Net's `Generator_fc` (facts §5) at any image size. A picture's code and a code's picture depend on nothing else in
-the batch.
+the batch. Not published is the rounding of codes, off by default: our GAE's, with parts of bounded size.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from diffusegae.baselines.instance_norm import InstanceNormResidual, normalised
 from diffusegae.config.baselines import PixelAutoEncoderConfig
+from diffusegae.models.gae import PartNorm, Quantise
 
 
 class PixelAutoEncoderError(ValueError):
@@ -21,8 +22,9 @@ class PixelAutoEncoderError(ValueError):
 class PixelAutoEncoder(nn.Module):
     """`encode` images in [-1, 1] to codes, `decode` codes to images; tanh keeps those in [-1, 1]."""
 
-    def __init__(self, config: PixelAutoEncoderConfig, image_size: int, code_width: int) -> None:
+    def __init__(self, config: PixelAutoEncoderConfig, image_size: int, part_widths: Sequence[int]) -> None:
         super().__init__()
+        code_width, step = sum(part_widths), config.quantise_step
         widths, hidden = config.widths, config.hidden_width
         top, side = widths[-1], lowest_side(widths, image_size)
         features, steps = top * side**2, list(pairwise(widths))
@@ -41,10 +43,11 @@ class PixelAutoEncoder(nn.Module):
             nn.Conv2d(widths[0], 3, 7, padding=3, bias=False),
             nn.Tanh(),
         )
+        self.rounding = nn.Sequential(PartNorm(part_widths), Quantise(step)) if step else nn.Identity()
 
     def encode(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch code"]:
-        """Return the codes of images."""
-        codes: Tensor = self.encoder(images)
+        """Return the codes of images, rounded if the config says so."""
+        codes: Tensor = self.rounding(self.encoder(images))
         return codes
 
     def decode(self, codes: Float[Tensor, "batch code"]) -> Float[Tensor, "batch 3 height width"]:

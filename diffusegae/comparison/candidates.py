@@ -1,21 +1,62 @@
-"""The candidates of a comparison: each trained and measured once, one per method and seed and one per ablation."""
+"""The candidates of a comparison: each trained and measured once, one per row and seed and one per ablation."""
 
-import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import comb
+from typing import Any
 
-from diffusegae.comparison.ablations import Variant, config_of, plan_ablations
+from diffusegae import storage
+from diffusegae.comparison.ablations import Variant, changed, config_of, paper_changes, plan_ablations
 from diffusegae.config.baselines import BaselinesConfig
-from diffusegae.config.compare import OURS, MethodName
+from diffusegae.config.compare import OURS, MethodName, RowName
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import StageConfig
-from diffusegae.pipeline import STAGE_BEFORE, Layout
+from diffusegae.evaluation.pieces import Assignment, assign
+from diffusegae.pipeline import STAGE_BEFORE, STAGES, Layout
 from diffusegae.training.launch import StageDone, read_done, stage_fingerprint
-from diffusegae.training.stages import StageName, shared_of
+from diffusegae.training.stages import StageName, images_of, members_of
 
-MEASURES = 2  # raised when what is measured changes, so that it is measured again
 EQUAL_IMAGES = "-equal-images"  # marks what was trained by the budget of images
-STAGES_OF_OURS: tuple[StageName, ...] = ("pretrain", "refine", "finetune")
+PIXELS = 0.5  # how far pixels in [-1, 1] lie from their mean (L1) over how far z-scored latents do: .47 for vehicles
+
+
+def _nothing(config: PipelineConfig) -> dict[str, Any]:
+    return {}
+
+
+def _ours_in(name: str) -> Callable[[PipelineConfig], dict[str, Any]]:
+    """Return the changes that give a pixel auto-encoder our rounding and agreement, weighed as against our L_dis."""
+
+    def changes(config: PipelineConfig) -> dict[str, Any]:
+        return {
+            f"baselines.{name}.quantise_step": config.model.gae.quantise_step,
+            f"baselines.{name}.lambda_agree": PIXELS * config.refine.lambda_agree,
+        }
+
+    return changes
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the comparison: a method, and what its config changes; without changes it is the pipeline's own."""
+
+    title: str
+    method: MethodName
+    changes: Callable[[PipelineConfig], Mapping[str, Any]] = _nothing
+
+
+ROWS: Mapping[RowName, Row] = {
+    "diffusegae": Row("DiffuseGAE (ours)", OURS),
+    "paper": Row("The paper's recipe", OURS, paper_changes),
+    "diffae": Row("Diff-AE", "diffae"),
+    "pdae": Row("PDAE", "pdae"),
+    "gzsnet": Row("GZS-Net", "gzsnet"),
+    "gzsnet_ours": Row("GZS-Net + our agreement and rounding", "gzsnet", _ours_in("gzsnet")),
+    "ae_ds": Row("AE+DS", "ae_ds"),
+    "ae_ds_ours": Row("AE+DS + our agreement and rounding", "ae_ds", _ours_in("ae_ds")),
+    "ddim": Row("DDIM", "ddim"),
+    "stargan": Row("StarGAN", "stargan"),
+    "elegant": Row("ELEGANT", "elegant"),
+}
 
 
 @dataclass(frozen=True)
@@ -26,12 +67,14 @@ class Candidate:
     method: MethodName
     config: PipelineConfig
     judged: StageName
+    row: str = ""  # the row's name, or the ablation's variant
+    title: str = ""  # in the report
 
     @property
     def stages(self) -> tuple[StageName, ...]:
         """All stages that lead to what is judged, in order."""
         if self.method == OURS:
-            return STAGES_OF_OURS[: STAGES_OF_OURS.index(self.judged) + 1]
+            return STAGES[: STAGES.index(self.judged) + 1]
         before = STAGE_BEFORE.get(self.judged)
         return (before, self.judged) if before else (self.judged,)
 
@@ -45,17 +88,16 @@ class Candidate:
 
     def num_images(self) -> int:
         """Return how many images have passed its networks; stage 2 works on latents and adds none."""
-        return sum(self._images_of(stage) for stage in self.stages if stage != "refine")
+        return images_of(self.config, self.stages)
 
-    def fingerprint(self, checkpoint: str) -> str:
-        """Return a hash of all that decides its measures."""
-        config = self.config
-        compared = config.compare.model_dump(mode="json", exclude={"methods", "concurrent", "budget"})
-        parts = [MEASURES, checkpoint, compared, config.sampling, config.evaluate, config.seed]
-        return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:16]
-
-    def _images_of(self, stage: StageName) -> int:
-        return self.config.settings_of(stage).num_samples * _members(self.config, stage)
+    def assignment(self, folder: str, done: StageDone) -> Assignment:
+        """Return how it is measured, with pieces in a folder of its own."""
+        config, images = self.config, Layout.of(self.config).images
+        edits_codes = self.method in ("diffae", "pdae") or self.judged == "pretrain"
+        return assign(
+            config, images, storage.join(folder, self.key), self.method, done.checkpoint, done.fingerprint,
+            edits_codes=edits_codes, compared=True,
+        )  # fmt: skip
 
 
 def config_of_seed(config: PipelineConfig, number: int) -> PipelineConfig:
@@ -67,12 +109,11 @@ def config_of_seed(config: PipelineConfig, number: int) -> PipelineConfig:
 
 
 def plan_candidates(config: PipelineConfig, num_seeds: int) -> list[Candidate]:
-    """Return every method with every seed, seed by seed; each budget has keys of its own, so both can be kept."""
+    """Return every row with every seed, seed by seed; each budget has keys of its own, so both can be kept."""
     return [
-        Candidate(f"{method}-{number}{mark}", method, budgeted, _judged(method))
+        _candidate(name, config_of_seed(config, number), number)
         for number in range(num_seeds)
-        for method in config.compare.methods
-        for budgeted, mark in [_budgeted(config_of_seed(config, number), method)]
+        for name in config.compare.methods
     ]
 
 
@@ -89,21 +130,35 @@ def plan_variants(config: PipelineConfig, num_seeds: int) -> dict[str, list[tupl
 
 
 def references(config: PipelineConfig, num_seeds: int) -> list[Candidate]:
-    """Return ours as the config has it after stage 2, with every seed: what ablations are held against."""
-    return _of_every_seed("ablation-none", config, "refine", num_seeds)
+    """Return ours as the config has it, with every seed: what ablations are held against; rows of the comparison."""
+    return [_candidate(OURS, config_of_seed(config, number), number) for number in range(num_seeds)]
+
+
+def row_config(name: RowName, config: PipelineConfig) -> PipelineConfig:
+    """Return the config of a row: the one given, or one of its own name where the row changes something."""
+    own = changed(config, ROWS[name].changes(config), f"{config.name}-{name}")
+    named = {"name": config.name, "base": config.base, "images": config.images}
+    return config if own.model_copy(update=named) == config else own
+
+
+def _candidate(name: RowName, config: PipelineConfig, number: int) -> Candidate:
+    row = ROWS[name]
+    budgeted, mark = _budgeted(row_config(name, config), row.method)
+    return Candidate(f"{name}-{number}{mark}", row.method, budgeted, _judged(row.method), name, row.title)
 
 
 def _seeds_of(variant: Variant, config: PipelineConfig, num_seeds: int) -> list[Candidate]:
-    key = f"ablation-{variant.key}"
-    if not variant.changes:
-        return _of_every_seed(key, config, variant.judged, num_seeds)
-    return [Candidate(f"{key}-0", OURS, _on_shortest_paths(config_of(variant, config)), variant.judged)]
-
-
-def _of_every_seed(key: str, config: PipelineConfig, judged: StageName, num_seeds: int) -> list[Candidate]:
+    """Return a variant's candidates: of the first seed, or of all where nothing is to be trained for it."""
     return [
-        Candidate(f"{key}-{number}", OURS, _on_shortest_paths(config_of_seed(config, number)), judged)
-        for number in range(num_seeds)
+        Candidate(
+            f"ablation-{variant.key}-{number}",
+            OURS,
+            _on_shortest_paths(config_of(variant, config) if variant.changes else config_of_seed(config, number)),
+            variant.judged,
+            variant.key,
+            variant.name,
+        )
+        for number in range(1 if variant.changes else num_seeds)
     ]
 
 
@@ -117,12 +172,6 @@ def _on_shortest_paths(config: PipelineConfig) -> PipelineConfig:
 
 def _judged(method: MethodName) -> StageName:
     return "finetune" if method == OURS else method
-
-
-def _members(config: PipelineConfig, stage: str) -> int:
-    """Return how many images a sample of a stage consists of."""
-    shared = shared_of(config.settings_of(stage))
-    return 1 if shared is None else 1 + comb(len(config.data.attributes), shared)
 
 
 def _budgeted(config: PipelineConfig, method: MethodName) -> tuple[PipelineConfig, str]:
@@ -142,5 +191,5 @@ def _budgeted(config: PipelineConfig, method: MethodName) -> tuple[PipelineConfi
 
 def _on_images(config: PipelineConfig, baseline: str, images: int) -> StageConfig:
     settings = config.settings_of(baseline)
-    steps = max(1, images // (_members(config, baseline) * settings.batch_size))
+    steps = max(1, images // (members_of(config, baseline) * settings.batch_size))
     return settings.model_copy(update={"num_samples": steps * settings.batch_size})

@@ -1,48 +1,49 @@
 """The comparison's road: train what is missing, measure it, write report.html and results.json.
 
-Every training and every measure leaves its result in the storage, so a comparison that was cut off goes on from there,
-and one that is finished only writes its report again.
+Every training and every piece of measuring leaves its result in the storage, so a comparison that was cut off goes on
+from there, and one that is finished only writes its report again.
 """
 
 import logging
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
-
 from diffusegae import storage
-from diffusegae.checkpoint import read_meta
 from diffusegae.comparison.candidates import (
-    STAGES_OF_OURS,
+    ROWS,
     Candidate,
     plan_candidates,
     plan_variants,
     references,
 )
-from diffusegae.comparison.measuring import Measured, measure_method
-from diffusegae.comparison.report import REPORT, write_report
-from diffusegae.comparison.results import RESULTS, Ablations, Finding, Study, gather, study_of, write_results
 from diffusegae.comparison.schedule import Work, run_all
-from diffusegae.comparison.subjects import TITLES, load_subject, prepare_subject
 from diffusegae.config.compare import OURS
 from diffusegae.config.pipeline import PipelineConfig
-from diffusegae.data.lookup import ImageLookup
 from diffusegae.editing.latents import local_checkpoint
-from diffusegae.metrics.judging import Judging, prepare_judging
-from diffusegae.pipeline import STAGE_BEFORE, Layout, Pipeline
-from diffusegae.tracking.runs import RunLogger, finish_run, open_stage_run
+from diffusegae.evaluation.finish import with_distances
+from diffusegae.evaluation.measured import Measured
+from diffusegae.evaluation.pieces import assign
+from diffusegae.evaluation.results import (
+    RESULTS,
+    Finding,
+    Judged,
+    gather,
+    write_results,
+)
+from diffusegae.evaluation.subjects import load_subject
+from diffusegae.evaluation.tasks import measure_all
+from diffusegae.evaluation.ways import read_note
+from diffusegae.pipeline import STAGE_BEFORE, STAGES, Layout, Pipeline, training_seconds
+from diffusegae.report.comparison_page import write_comparison
 
 logger = logging.getLogger(__name__)
+FINDING, MEASURED = "finding.json", "measured.npz"
 
 
 class ComparisonError(RuntimeError):
     """A comparison of which parts failed."""
-
-
-FINDING, EXAMPLES, JUDGES = "finding.json", "examples.npz", "judges"
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ class Comparison:
 
     @cached_property
     def candidates(self) -> list[Candidate]:
-        """Every method with every seed, then what the ablations need."""
-        methods = plan_candidates(self.config, self.num_seeds)
-        return methods + (self.ablated if self.with_ablations else [])
+        """Every row with every seed, then what the ablations need."""
+        rows = plan_candidates(self.config, self.num_seeds)
+        return rows + (self.ablated if self.with_ablations else [])
 
     @cached_property
     def ablated(self) -> list[Candidate]:
@@ -98,64 +99,64 @@ class Comparison:
 
     def _report(self, failures: Mapping[str, str]) -> str:
         """Write report.html and results.json of all that is measured; return where they are, or why they are not."""
-        methods = [found for c in plan_candidates(self.config, self.num_seeds) if (found := self.read(c)) is not None]
-        if not methods:
+        subjects: dict[str, list[Judged]] = {}
+        for candidate in plan_candidates(self.config, self.num_seeds):
+            if (judged := self.read(candidate)) is not None:
+                subjects.setdefault(candidate.row, []).append(judged)
+        if not subjects:
             return "nothing is measured yet"
-        results = gather((finding for finding, _ in methods), ablations=self._ablations())
-        first = {finding.name: measured for finding, measured in reversed(methods) if finding.seed == self.config.seed}
+        pipeline = Pipeline(self.config)
+        (true,) = measure_all([assign(self.config, pipeline.layout.images, "", compared=True)], "compare: references")
+        studied = self._studied()
         notes = [f"Missing: {name}: {reason}." for name, reason in failures.items()]
         by_stage = ", ".join(
-            f"{stage} {s:,.0f} s"
-            for stage, s in stage_seconds(Candidate("", OURS, self.config, STAGES_OF_OURS[-1])).items()
+            f"{stage} {s:,.0f} s" for stage, s in stage_seconds(Candidate("", OURS, self.config, STAGES[-1])).items()
         )
-        notes.append(f"Training of {TITLES[OURS]} by stage, of the first seed: {by_stage}.")
-        pipeline = Pipeline(self.config)
-        with tempfile.TemporaryDirectory() as folder:
-            output = Path(folder)
-            write_results(results, output)
-            write_report(results, first, self.config, pipeline.schema, output, notes=notes)
-            for path in output.iterdir():
-                storage.write_bytes(storage.join(self.folder, path.name), path.read_bytes())
-            run_id = open_stage_run(pipeline.tracking, self.config, pipeline.run_id, "compare")
-            RunLogger(pipeline.tracking, run_id).log_directory(output, "comparison")
-            finish_run(pipeline.tracking, run_id, "FINISHED")
-        return f"report:   {storage.join(self.folder, REPORT)}\nresults:  {storage.join(self.folder, RESULTS)}"
+        notes.append(f"Training of {ROWS[OURS].title} by stage, of the first seed: {by_stage}.")
+        found = {row: [_with_distances(judged, true) for judged in each] for row, each in subjects.items()}
 
-    def _ablations(self) -> Ablations:
-        """Return what was measured of each ablation, the config itself first."""
-        wholes = references(self.config, self.num_seeds) if self.with_ablations else []
-        whole = self._study("the config, stage 2", wholes)
-        if whole is None:
+        def write(output: Path) -> None:
+            rows = [*found.values(), *(each for variants in studied.values() for each in variants.values())]
+            results = gather({j.finding.fingerprint: j.finding for each in rows for j in each}.values())
+            write_results(results, output)
+            ours = OURS if OURS in found else next(iter(found))
+            write_comparison(
+                results, found, true, self.config, pipeline.schema, output, ours=ours, studied=studied, notes=notes
+            )
+
+        pipeline.publish("compare", self.folder, write)
+        return f"report:   {storage.join(self.folder, 'report.html')}\nresults:  {storage.join(self.folder, RESULTS)}"
+
+    def _studied(self) -> dict[str, dict[str, list[Judged]]]:
+        """Return what was measured of the ablations: question → variant → per seed; the config itself under ""."""
+        if not self.with_ablations:
             return {}
-        studies = {
-            question: [study for variant, each in pairs if (study := self._study(variant.name, each)) is not None]
+        whole = self._judged(references(self.config, self.num_seeds))
+        if not whole:
+            return {}
+        variants = {
+            question: {variant.name: judged for variant, each in pairs if (judged := self._judged(each))}
             for question, pairs in plan_variants(self.config, self.num_seeds).items()
         }
-        return {question: [whole, *varied] for question, varied in studies.items() if varied}
+        return {"": {"the config": whole}, **{question: each for question, each in variants.items() if each}}
 
-    def _study(self, name: str, candidates: list[Candidate]) -> Study | None:
-        """Return what was measured of the seeds of one variant; None if it is nothing yet."""
-        found = [finding for candidate in candidates if (finding := self.find(candidate)) is not None]
-        return study_of(name, found) if found else None
+    def _judged(self, candidates: Sequence[Candidate]) -> list[Judged]:
+        return [judged for candidate in candidates if (judged := self.read(candidate)) is not None]
 
     def find(self, candidate: Candidate) -> Finding | None:
         """Return the figures of a candidate, None if it was not measured or if it changed since."""
-        path = self._path(candidate, FINDING)
-        if not storage.exists(path):
+        path, done = self._path(candidate, FINDING), candidate.finished()[candidate.judged]
+        if done is None or not storage.exists(path):
             return None
         finding = Finding.model_validate_json(storage.read_bytes(path))
-        done = candidate.finished()[candidate.judged]
-        return finding if done is not None and finding.fingerprint == candidate.fingerprint(done.fingerprint) else None
+        return finding if finding.fingerprint == candidate.assignment(self.folder, done).folder else None
 
-    def read(self, candidate: Candidate) -> tuple[Finding, Measured] | None:
-        """Return the figures of a candidate with its pictures and codes, None where `find` has none."""
+    def read(self, candidate: Candidate) -> Judged | None:
+        """Return the figures of a candidate with all that was measured, None where `find` has none."""
         finding = self.find(candidate)
         if finding is None:
             return None
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder, EXAMPLES)
-            local.write_bytes(storage.read_bytes(self._path(candidate, EXAMPLES)))
-            return finding, Measured.load(local, finding.metrics)
+        return Judged(finding, Measured.from_bytes(storage.read_bytes(self._path(candidate, MEASURED))))
 
     def _path(self, candidate: Candidate, name: str) -> str:
         return storage.join(self.folder, candidate.key, name)
@@ -165,18 +166,9 @@ class Comparison:
         if self.find(candidate) is not None:
             logger.info("compare: %s is measured already", candidate.key)
             return []
-        resources = self.config.resources
-        return [
-            *_trainings(candidate),
-            Work(
-                f"measure {candidate.key}",
-                measure_candidate,
-                (candidate, self.folder),
-                (_training_name(candidate, candidate.judged),),
-                resources.cpus_per_worker,
-                resources.gpus_per_worker,
-            ),
-        ]
+        needs = (_training_name(candidate, candidate.judged),)
+        measuring = Work(f"measure {candidate.key}", measure_candidate, (candidate, self.folder), needs)
+        return [*_trainings(candidate), measuring]
 
 
 def _training_name(candidate: Candidate, stage: str) -> str:
@@ -212,58 +204,40 @@ def train_stage(config: PipelineConfig, stage: str) -> None:
 
 
 def measure_candidate(candidate: Candidate, folder: str) -> None:
-    """Measure a trained candidate and store what was found."""
+    """Measure a trained candidate, piece by piece on the running Ray, and store what was found."""
     _log_here()
-    resources = candidate.config.resources
-    torch.set_num_threads(max(1, int(resources.cpus_per_worker)))
-    device = "cuda" if resources.gpus_per_worker and torch.cuda.is_available() else "cpu"
-    pipeline, done = Pipeline(candidate.config), candidate.finished()[candidate.judged]
+    done = candidate.finished()[candidate.judged]
     assert done is not None
-    judging = _judging(pipeline, storage.join(folder, JUDGES))
+    assignment = candidate.assignment(folder, done)
+    rate = candidate.config.resources.rates.get("evaluate", 0.0)
+    (measured,) = measure_all([assignment], f"compare: {candidate.key}", rate)
     with local_checkpoint(done.checkpoint) as checkpoint:
-        subject = load_subject(candidate.method, checkpoint, pipeline.schema, device)
-    prepare_subject(subject, judging)
-    measured = measure_method(
-        candidate.key, subject.method, subject.path, judging, measures_codes=subject.measures_codes
-    )
+        subject = load_subject(candidate.method, checkpoint, Pipeline(candidate.config).schema, "cpu")
+    notes = [candidate.config.compare.notes.get(candidate.row, "")]  # type: ignore[call-overload]  # variants have none
+    notes += [read_note(assignment.folder)] if assignment.edits_codes else []
     finding = Finding(
-        name=candidate.method,
+        name=candidate.row or candidate.key,
+        title=candidate.title or candidate.key,
         seed=candidate.config.seed,
+        notes=tuple(note for note in notes if note),
         metrics=measured.metrics,
         seconds=sum(stage_seconds(candidate).values()),
         images=candidate.num_images(),
         parameters=subject.parameters,
-        fingerprint=candidate.fingerprint(done.fingerprint),
+        fingerprint=assignment.folder,
     )
-    with tempfile.TemporaryDirectory() as local:
-        measured.save(Path(local, EXAMPLES))
-        storage.write_bytes(storage.join(folder, candidate.key, EXAMPLES), Path(local, EXAMPLES).read_bytes())
+    storage.write_bytes(storage.join(folder, candidate.key, MEASURED), measured.to_bytes())
     storage.write_bytes(storage.join(folder, candidate.key, FINDING), finding.model_dump_json(indent=1).encode())
 
 
-def _judging(pipeline: Pipeline, judges: str) -> Judging:
-    """Prepare the judging, with a judge that was trained before if there is one."""
-    lookup = ImageLookup(pipeline.layout.images, pipeline.manifest)
-    with tempfile.TemporaryDirectory() as cache:
-        held = storage.list_files(judges, ".safetensors")
-        for path in held:
-            Path(cache, path.rpartition("/")[2]).write_bytes(storage.read_bytes(path))
-        judging = prepare_judging(lookup, pipeline.config, pipeline.schema, Path(cache))
-        names = {path.rpartition("/")[2] for path in held}
-        for made in Path(cache).glob("*.safetensors"):
-            if made.name not in names:
-                storage.write_bytes(storage.join(judges, made.name), made.read_bytes())
-    return judging
-
-
 def stage_seconds(candidate: Candidate) -> dict[str, float]:
-    """Return what each finished stage of a candidate took to train, without what deaths took away."""
-    seconds: dict[str, float] = {}
-    for stage, done in candidate.finished().items():
-        if done is not None:
-            with local_checkpoint(done.checkpoint) as folder:
-                seconds[stage] = read_meta(folder).seconds
-    return seconds
+    """Return what each finished stage of a candidate took to train."""
+    return {stage: training_seconds(done) for stage, done in candidate.finished().items() if done is not None}
+
+
+def _with_distances(judged: Judged, true: Measured) -> Judged:
+    measured = with_distances(judged.measured, true)
+    return Judged(judged.finding.model_copy(update={"metrics": measured.metrics}), measured)
 
 
 def _log_here() -> None:

@@ -38,6 +38,12 @@ class PixelAutoEncoderConfig(StageConfig):
     )
     hidden_width: int = Field(4096, gt=0, description="Width of the hidden layer between features and code.")
     num_residuals: int = Field(1, ge=0, description="Residual blocks at the lowest resolution, on each side.")
+    quantise_step: float = Field(
+        0.0, ge=0, description="Layer-norm each part of the code and round it to multiples of this; 0: as published."
+    )
+    lambda_agree: float = Field(
+        0.0, ge=0, description="Weight of the distance between shared parts over that between others; 0: as published."
+    )
 
 
 class GzsNetConfig(PixelAutoEncoderConfig):

@@ -8,14 +8,25 @@ from diffusegae.config.base import Config
 from diffusegae.config.baselines import BaselineName
 
 MethodName = Literal["diffusegae"] | BaselineName
+RowName = MethodName | Literal["paper", "gzsnet_ours", "ae_ds_ours"]
 OURS: Final = "diffusegae"
-METHODS: tuple[MethodName, ...] = (OURS, "diffae", "pdae", "gzsnet", "ae_ds", "ddim", "stargan", "elegant")
+METHODS: tuple[RowName, ...] = (
+    OURS, "paper", "diffae", "pdae", "gzsnet", "gzsnet_ours", "ae_ds", "ae_ds_ours", "ddim", "stargan", "elegant"
+)  # fmt: skip
 
 
 class CompareConfig(Config):
-    """Which methods are compared, on how much, and how many side by side."""
+    """Which rows are compared, on how much, and how many side by side."""
 
-    methods: tuple[MethodName, ...] = Field(METHODS, min_length=1, description="Methods, in the report's order.")
+    methods: tuple[RowName, ...] = Field(
+        METHODS,
+        min_length=1,
+        description="Rows of the comparison in the report's order: a method, paper (ours as the paper has it), or a"
+        " method with our agreement and rounding (gzsnet_ours, ae_ds_ours).",
+    )
+    notes: dict[RowName, str] = Field(
+        default_factory=dict, description="What a reader of the tables must know of a row, in one sentence."
+    )
     budget: Literal["time", "images"] = Field(
         "time",
         description="time: each baseline trains as long as the config says, meant to be as long as ours takes; images:"
@@ -37,7 +48,7 @@ class CompareConfig(Config):
 
     @field_validator("methods")
     @classmethod
-    def _check_methods(cls, methods: tuple[MethodName, ...]) -> tuple[MethodName, ...]:
+    def _check_methods(cls, methods: tuple[RowName, ...]) -> tuple[RowName, ...]:
         if len(set(methods)) != len(methods):
             raise ValueError(f"a method is named twice in {list(methods)}")
         return methods

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import yaml
@@ -86,6 +87,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
         near = difflib.get_close_matches(location[-1], allowed, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         return f"unknown key {key!r}{hint}; allowed here: {', '.join(allowed)}"
+    if problem["type"] == "value_error":  # a check of ours, which names what it found
+        return f"{key}: {str(problem['msg']).removeprefix('Value error, ')}"
     return f"{key}: {problem['msg']} (got {problem['input']!r})"
 
 
@@ -97,4 +100,6 @@ def _fields_at(location: Sequence[str]) -> list[str]:
             model = model.model_fields[part].annotation
         else:  # dict[str, AttributeSpec]: any key leads to its value type
             model = model.__args__[1]
+        if isinstance(model, UnionType):  # a part that may be left out
+            model = model.__args__[0]
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

@@ -14,11 +14,15 @@ from diffusegae.config.tuning import TuneConfig, attribute_of
 class EvaluateConfig(Config):
     """How a model is judged."""
 
-    num_reconstructions: int = Field(1000, gt=0, description="Held-out images that are reconstructed.")
-    num_edits: int = Field(1000, gt=0, description="Held-out edits that are compared with the truth.")
+    seed: int = Field(0, ge=0, description="Seed of what is judged and of x_T: the same for every training's seed.")
+    num_reconstructions: int = Field(1000, gt=0, description="Held-out images of each stratum that are reconstructed.")
+    num_edits: int = Field(1000, gt=0, description="Edits of each stratum that are compared with the truth.")
     num_pictures: int = Field(8, gt=0, description="Rows of each picture.")
     num_projected: int = Field(1000, gt=0, description="Codes in the t-SNE pictures.")
     batch_size: int = Field(64, gt=0, description="Images per network call.")
+    piece_images: int = Field(
+        256, gt=0, description="Images (or sources of edits) per piece of work; a finished piece is never done again."
+    )
     edit_steps: int = Field(100, gt=0, description="Sampling steps of edits and random-x_T reconstructions.")
     classifier_epochs: int = Field(8, gt=0, description="Epochs of the judge, trained on true images.")
 

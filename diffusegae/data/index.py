@@ -5,7 +5,7 @@ key, and a way to cut the source into units of work that any process can do agai
 """
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from diffusegae import storage
 from diffusegae.data.records import KEY, Skipped, SourceError, to_lines
-from diffusegae.data.shards import hash_keys
+from diffusegae.data.splits import Combinations, hash_keys
 
 PATH, OFFSET, SIZE, PACKING = "path", "offset", "size", "packing"
 PLACE_FIELDS = (
@@ -28,6 +28,7 @@ PLACE_FIELDS = (
 )
 CHUNKS_PER_PART = 256
 MAX_VALUES = 100_000
+_COUNT = "\0count"  # no label column has this name
 
 
 class Listing(NamedTuple):
@@ -107,6 +108,24 @@ def read_chunk(uri: str, index: Index, chunk: int) -> pa.RecordBatch:
         return reader.get_batch(position)
 
 
+def read_combinations(uri: str, index: Index, columns: Sequence[str]) -> Combinations:
+    """Read the distinct combinations of labels in some columns, and the number of entries that show each."""
+    # By position, since a label column may be called as a field is.
+    places = {name: place for place, name in enumerate(index.vocabularies, start=len(PLACE_FIELDS))}
+    tables: list[pa.Table] = []  # the first holds what is merged so far
+    for part in range(-(-index.num_chunks // CHUNKS_PER_PART)):
+        with storage.open_input(_part_uri(uri, part)) as file, pa.ipc.open_file(file) as reader:
+            entries = reader.read_all()
+        codes = {name: pc.index_in(entries[places[name]], pa.array(index.vocabularies[name])) for name in columns}
+        tables.append(_count_distinct([pa.table({**codes, _COUNT: pa.repeat(1, entries.num_rows)})], columns))
+        # Merged when there is as much new as old, so that each row is touched a few times, however many the parts.
+        if sum(table.num_rows for table in tables[1:]) >= tables[0].num_rows:
+            tables = [_count_distinct(tables, columns)]
+    joined = _count_distinct(tables, columns)
+    labels = {name: joined[name].to_numpy() for name in columns}
+    return Combinations({name: index.vocabularies[name] for name in columns}, labels, joined[_COUNT].to_numpy())
+
+
 def read_repeated(uri: str, index: Index) -> npt.NDArray[np.int64]:
     """Read the numbers of the entries that repeat an earlier key, sorted."""
     if not index.num_repeated:
@@ -122,6 +141,12 @@ def sort_values(values: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(found, key=float))
     except ValueError:
         return tuple(found)
+
+
+def _count_distinct(tables: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
+    """Return the distinct rows of tables by some columns, with the sum of their counts."""
+    counted = pa.concat_tables(tables).group_by(list(columns)).aggregate([(_COUNT, "sum")])
+    return counted.select([*columns, f"{_COUNT}_sum"]).rename_columns([*columns, _COUNT])
 
 
 def _collect_values(values: dict[str, set[str]], table: pa.Table) -> None:

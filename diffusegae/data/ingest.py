@@ -4,9 +4,11 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import JsonValue
 
 from diffusegae import storage
@@ -15,10 +17,11 @@ from diffusegae.data.pipeline import run_units
 from diffusegae.data.records import SourceError, to_lines
 from diffusegae.data.shards import Manifest, Recipe, has_manifest, read_manifest, write_manifest
 from diffusegae.data.sources import Source, label_columns, open_source
+from diffusegae.data.splits import Holdout, Strata, Stratum, absent_values, require_trainable, resolve_holdout
 from diffusegae.data.thumbnails import write_contact_sheet
 from diffusegae.data.units import UnitRecord, UnitWriter, read_records
 from diffusegae.forecast import Forecast, Workload
-from diffusegae.schema import SchemaError, build_schema
+from diffusegae.schema import AttributeSchema, SchemaError, build_schema
 
 _WORK_FOLDER = "_ingest"
 _PROGRESS_SECONDS = 5.0
@@ -39,6 +42,7 @@ def ingest(data: DataConfig, image_size: int, uri: str, rate: float = 0.0) -> Ma
         RecipeError: the address holds (part of) a data set of another config.
         SourceError: the source is missing, damaged, holds no usable image, or lacks a column.
         SchemaError: an attribute reads a column that the data lacks, or has a single value.
+        HoldoutError: the holdout names an unknown value, or leaves too little to train on.
     """
     root = storage.resolve(uri)
     work = storage.join(root, _WORK_FOLDER)
@@ -50,13 +54,32 @@ def ingest(data: DataConfig, image_size: int, uri: str, rate: float = 0.0) -> Ma
         return manifest
     _claim(recipe, root, work)
     source = open_source(data, image_size, storage.join(work, "index"))
-    build_schema(data.attributes, source.vocabularies)
+    split = _split(data, source)
     records_uri = storage.join(work, "units")
-    _run(UnitWriter(source, recipe, root, records_uri), read_records(records_uri), root, rate)
-    manifest = _finish(data, recipe, source, read_records(records_uri), root)
+    _run(UnitWriter(source, recipe, split.holdout, root, records_uri), read_records(records_uri), root, rate)
+    manifest = _finish(data, recipe, source, split, read_records(records_uri), root)
     storage.delete(work)
     storage.delete_unfinished(root)
     return manifest
+
+
+class _Split(NamedTuple):
+    """What is held out of a source, and which values of each column are to have no training image."""
+
+    schema: AttributeSchema
+    holdout: Holdout
+    absent: Mapping[str, npt.NDArray[np.bool_]]
+
+
+def _split(data: DataConfig, source: Source) -> _Split:
+    """Resolve the holdout over the source's labels, before any image is read, and check that training keeps enough."""
+    schema = build_schema(data.attributes, source.vocabularies)
+    found = source.combinations(tuple(dict.fromkeys([*schema.columns, *schema.group_columns])))
+    holdout = resolve_holdout(data.holdout, schema, found)
+    absent = absent_values(holdout, schema, found)
+    seen = Strata(holdout, found.vocabularies).of(found.labels) == Stratum.SEEN
+    require_trainable(schema, absent, found.images(), found.images(seen))
+    return _Split(schema, holdout, absent)
 
 
 def make_recipe(data: DataConfig, image_size: int) -> Recipe:
@@ -68,9 +91,16 @@ def make_recipe(data: DataConfig, image_size: int) -> Recipe:
         image_size=image_size,
         encoding=data.encoding,
         quality=0 if data.encoding == "png" else data.quality,
-        holdout_percent=data.holdout_percent,
+        holdout=_holdout_config(data),
         shard_rows=data.shard_rows,
     )
+
+
+def _holdout_config(data: DataConfig) -> dict[str, JsonValue]:
+    """Return what is held out, with the columns of the attributes that it names."""
+    specs = {name: data.attributes[name] for name in data.holdout.attributes}
+    columns = {name: [spec.column or name, spec.group_column or spec.column or name] for name, spec in specs.items()}
+    return data.holdout.model_dump(mode="json") | {"columns": dict(columns)}
 
 
 def _source_config(data: DataConfig) -> dict[str, JsonValue]:
@@ -126,24 +156,31 @@ def _run(writer: UnitWriter, records: Sequence[UnitRecord], root: str, rate: flo
     _logger.info(forecast.verdict())
 
 
-def _finish(data: DataConfig, recipe: Recipe, source: Source, records: Sequence[UnitRecord], root: str) -> Manifest:
+def _finish(
+    data: DataConfig, recipe: Recipe, source: Source, split: _Split, records: Sequence[UnitRecord], root: str
+) -> Manifest:
     """Check what came out, write report, sheet and, last, the manifest."""
     skipped = _write_report(records, root)
     shards = tuple(record.shard for record in records if record.shard)
     if not shards:
         example = next(item for record in records for item in record.skipped)
         raise SourceError(f"no image could be used: {skipped}; the first: {example.path}: {example.detail}")
+    seen, pair, instance = np.sum([record.held_counts for record in records], axis=0).tolist()
     manifest = Manifest(
         recipe=recipe,
         source_fingerprint=source.fingerprint,
         columns=source.vocabularies,
-        value_counts=_sum_counts(records),
+        value_counts=_sum_counts([record.value_counts for record in records]),
+        train_counts=_sum_counts([record.train_counts for record in records]),
+        holdout=split.holdout,
+        held_counts=(seen, pair, instance),
         num_rows=sum(shard.num_rows for shard in shards),
         num_train=sum(shard.num_train for shard in shards),
         shards=shards,
         skipped=skipped,
     )
     _check_values(data, manifest)
+    require_trainable(split.schema, split.absent, manifest.value_counts, manifest.train_counts)
     first = next(iter(data.attributes.items()))
     sheet = write_contact_sheet(root, manifest, first[1].column or first[0])
     write_manifest(root, manifest)
@@ -161,12 +198,8 @@ def _write_report(records: Sequence[UnitRecord], root: str) -> dict[str, int]:
     return dict(Counter(str(json.loads(line)["reason"]) for line in lines))
 
 
-def _sum_counts(records: Sequence[UnitRecord]) -> dict[str, tuple[int, ...]]:
-    columns = records[0].value_counts
-    return {
-        column: tuple(np.sum([record.value_counts[column] for record in records], axis=0).tolist())
-        for column in columns
-    }
+def _sum_counts(counts: Sequence[Mapping[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
+    return {column: tuple(np.sum([part[column] for part in counts], axis=0).tolist()) for column in counts[0]}
 
 
 def _check_values(data: DataConfig, manifest: Manifest) -> None:

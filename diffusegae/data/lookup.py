@@ -11,11 +11,12 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Integer, UInt8
+from jaxtyping import Bool, Int8, Integer, UInt8
 
 from diffusegae import storage
 from diffusegae.data.records import IMAGE
 from diffusegae.data.shards import ROW_GROUP_ROWS, LabelTable, Manifest, load_labels
+from diffusegae.data.splits import Strata, Stratum
 from diffusegae.images import decode_batch
 
 MISSING = -1
@@ -28,16 +29,39 @@ Flags = Bool[np.ndarray, "_"]
 
 
 class ImageLookup:
-    """The images of the data set at a URI by row; a row is a place in its label table."""
+    """The images of the data set at a URI by row; a row is a place in its label table.
 
-    def __init__(self, uri: str, manifest: Manifest) -> None:
+    With `labels` it knows the rows of that table alone, so that a worker need not load those of a huge set.
+    """
+
+    def __init__(self, uri: str, manifest: Manifest, labels: LabelTable | None = None) -> None:
         self.uri, self.manifest = uri, manifest
-        self._tables: dict[tuple[str, ...], LabelIndex] = {}
+        self._given = labels
+        self._tables: dict[tuple[tuple[str, ...], bool], LabelIndex] = {}
+
+    def restricted(self, labels: LabelTable) -> "ImageLookup":
+        """Return a lookup that knows the rows of a table alone."""
+        return ImageLookup(self.uri, self.manifest, labels)
 
     @cached_property
     def labels(self) -> LabelTable:
-        """Labels, split and place of all rows, loaded once."""
-        return load_labels(self.uri, self.manifest)
+        """Labels, split and place of all rows, loaded once, or of those that are known."""
+        return load_labels(self.uri, self.manifest) if self._given is None else self._given
+
+    @cached_property
+    def strata(self) -> Strata:
+        """The stratum of any labels, by what is held out and by what all training rows show."""
+        if self._given is not None:
+            raise ValueError("a lookup of some rows can't tell what training saw; ask one of the whole data set")
+        train = ~self.labels.held_out
+        paired = {column for pairs in self.manifest.holdout.pairs for column in pairs.columns}
+        trained = {column: self.labels.columns[column][train] for column in paired}
+        return Strata(self.manifest.holdout, self.manifest.columns, trained)
+
+    @cached_property
+    def row_strata(self) -> Int8[np.ndarray, "_"]:
+        """The stratum of every row."""
+        return self.strata.of(self.labels.columns)
 
     def take(self, rows: Rows) -> UInt8[np.ndarray, "rows size size 3"]:
         """Return the pixels of rows in their order, reading each row group that holds one of them once."""
@@ -55,22 +79,29 @@ class ImageLookup:
             list(pool.map(read, np.split(np.arange(len(wanted)), starts[1:]) if len(wanted) else []))
         return pixels[places]
 
-    def find(self, labels: Integer[np.ndarray, "count columns"], columns: Sequence[str]) -> Rows:
-        """Return the first row with each combination of labels in the given columns, MISSING where there is none."""
-        key = tuple(columns)
-        if key not in self._tables:
-            self._tables[key] = LabelIndex(
-                self.labels.matrix(key), [len(self.manifest.columns[column]) for column in key]
-            )
-        return self._tables[key].find(labels)
+    def find(
+        self, labels: Integer[np.ndarray, "count columns"], columns: Sequence[str], held_out: bool = False
+    ) -> Rows:
+        """Return the first row with each combination of labels in the given columns, MISSING where there is none.
 
-    def sample(self, count: int, held_out: bool, generator: np.random.Generator) -> Rows:
-        """Draw at most `count` distinct rows of one side of the split, in random order.
+        With `held_out` only rows that training never sees are looked at.
+        """
+        key = tuple(columns)
+        if (key, held_out) not in self._tables:
+            rows = np.flatnonzero(self.labels.held_out) if held_out else np.arange(len(self.labels))
+            sizes = [len(self.manifest.columns[column]) for column in key]
+            self._tables[key, held_out] = LabelIndex(self.labels.matrix(key)[rows], sizes, rows)
+        return self._tables[key, held_out].find(labels)
+
+    def sample(self, count: int, held_out: bool | Stratum, generator: np.random.Generator) -> Rows:
+        """Draw at most `count` distinct rows of one side of the split, or of one stratum held out, in random order.
 
         They come from whole row groups, drawn until these hold several times more rows than are asked for: all of a
         small set, a few of a huge one.
         """
-        eligible: Flags = self.labels.held_out == held_out
+        eligible: Flags = self.labels.held_out == (isinstance(held_out, Stratum) or held_out)
+        if isinstance(held_out, Stratum):
+            eligible &= self.row_strata == held_out
         pool = max(POOL_ROWS, POOL_SHARE * count)
         if np.count_nonzero(eligible) > pool:
             eligible &= self._pool(eligible, pool, generator)
@@ -93,18 +124,22 @@ class ImageLookup:
 
 
 class LabelIndex:
-    """A table from combinations of labels to the first row that has them: 12 bytes per row."""
+    """A table from combinations of labels to the first row that has them, by its number: 12 bytes per row."""
 
-    def __init__(self, labels: Integer[np.ndarray, "rows columns"], cardinalities: Sequence[int]) -> None:
+    def __init__(
+        self, labels: Integer[np.ndarray, "rows columns"], cardinalities: Sequence[int], numbers: Rows
+    ) -> None:
         self._sizes = np.asarray(cardinalities, np.int64)
         codes = self._encode(labels)
         order = np.argsort(codes, kind="stable")
         self._codes = codes[order]
-        self._rows = order.astype(np.int32 if len(order) < 2**31 else np.int64)
+        self._rows = numbers[order].astype(np.int32 if len(order) < 2**31 else np.int64)
 
     def find(self, labels: Integer[np.ndarray, "count columns"]) -> Rows:
         """Return the first row of each combination, MISSING where there is none."""
         codes = self._encode(labels)
+        if not len(self._codes):
+            return np.full(len(codes), MISSING)
         places = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
         return np.where(self._codes[places] == codes, self._rows[places], MISSING)
 

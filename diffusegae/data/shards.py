@@ -1,4 +1,4 @@
-"""Shards: the Parquet files of a data set, the manifest that describes them, and the split by hash of the key.
+"""Shards: the Parquet files of a data set, and the manifest that describes them.
 
 A data set is a folder: `manifest.json`, `images-NNNNN.parquet`, `skipped.jsonl`, `thumbnails.png`. The manifest is
 written last, so where there is one the set is whole.
@@ -6,9 +6,10 @@ written last, so where there is one the set is whole.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from diffusegae import storage
 from diffusegae.data.records import HELD_OUT, IMAGE, KEY
+from diffusegae.data.splits import Holdout
 from diffusegae.images import Encoding
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ROW_GROUP_ROWS = 1024
 _READ_THREADS = 4
 
@@ -40,7 +42,7 @@ class Recipe(BaseModel):
     image_size: int = Field(description="Side of the stored images in pixels.")
     encoding: Encoding = Field(description="Encoding of the stored images.")
     quality: int = Field(description="Quality of jpeg and webp; 0 for png.")
-    holdout_percent: int = Field(description="Share of held-out keys.")
+    holdout: dict[str, JsonValue] = Field(description="What the config holds out.")
     shard_rows: int = Field(description="Rows that a shard was planned to hold.")
 
     def difference(self, other: "Recipe") -> str:
@@ -73,6 +75,9 @@ class Manifest(BaseModel):
     source_fingerprint: str = Field(description="Hash of the keys (or the settings) of the source.")
     columns: dict[str, tuple[str, ...]] = Field(description="Label column to its vocabulary; a label indexes it.")
     value_counts: dict[str, tuple[int, ...]] = Field(description="Rows per value of each vocabulary.")
+    train_counts: dict[str, tuple[int, ...]] = Field(description="Training rows per value of each vocabulary.")
+    holdout: Holdout = Field(description="What is held out, by name.")
+    held_counts: tuple[int, int, int] = Field(description="Held-out rows of each stratum.")
     num_rows: int
     num_train: int
     shards: tuple[Shard, ...]
@@ -88,10 +93,14 @@ class Manifest(BaseModel):
         """Rows that training never sees."""
         return self.num_rows - self.num_train
 
+    def known(self, column: str) -> npt.NDArray[np.bool_]:
+        """Tell which values of a column have a training image."""
+        return np.asarray(self.train_counts[column]) > 0
+
 
 @dataclass(frozen=True)
 class LabelTable:
-    """The labels of all rows as compact arrays [n], in the order of the shards, and where each row is."""
+    """The labels of rows as compact arrays [n], and where each row is; all rows in the order of the shards, or some."""
 
     columns: Mapping[str, npt.NDArray[np.int32]]
     held_out: npt.NDArray[np.bool_]
@@ -106,19 +115,10 @@ class LabelTable:
         """Return the labels of some columns side by side: [n, len(names)]."""
         return np.stack([self.columns[name] for name in names], axis=1)
 
-
-def hash_keys(keys: Iterable[str]) -> npt.NDArray[np.uint64]:
-    """Hash keys to 64 bits that are the same on every machine and in every version."""
-    digests = b"".join(hashlib.blake2b(key.encode(), digest_size=8).digest() for key in keys)
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
-
-
-def is_held_out(keys: Iterable[str], percent: int) -> npt.NDArray[np.bool_]:
-    """Tell which keys are held out: a function of the key and nothing else, so the split outlives any sharding.
-
-    What is held out at some percentage stays so at every larger one.
-    """
-    return hash_keys(keys) % np.uint64(100) < percent
+    def take(self, rows: npt.NDArray[np.integer[Any]]) -> "LabelTable":
+        """Return the table of some rows alone, in their order."""
+        columns = {name: labels[rows] for name, labels in self.columns.items()}
+        return replace(self, columns=columns, held_out=self.held_out[rows], shard=self.shard[rows], row=self.row[rows])
 
 
 def shard_name(unit: int) -> str:
@@ -171,7 +171,9 @@ def read_manifest(uri: str) -> Manifest:
         ) from error
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:
-        raise ManifestError(f"{uri}: manifest of version {version}, expected {FORMAT_VERSION}; ingest again")
+        raise ManifestError(
+            f"{uri}: manifest of version {version}, expected {FORMAT_VERSION}; delete the data set and ingest again"
+        )
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:

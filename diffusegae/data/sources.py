@@ -1,20 +1,34 @@
 """Sources: the three places where images come from, behind one protocol of restartable units of work."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Integer, UInt8
 
 from diffusegae import storage
 from diffusegae.config.data import DataConfig
 from diffusegae.data.containers import ContainerKind, Member, container_kind, read_members
 from diffusegae.data.folder import list_folder, needed_columns
 from diffusegae.data.ilab import LABEL_COLUMNS, list_ilab
-from diffusegae.data.index import OFFSET, PACKING, PATH, SIZE, Index, build_index, read_chunk, read_index, read_repeated
+from diffusegae.data.index import (
+    OFFSET,
+    PACKING,
+    PATH,
+    SIZE,
+    Index,
+    build_index,
+    read_chunk,
+    read_combinations,
+    read_index,
+    read_repeated,
+)
 from diffusegae.data.records import KEY, Skipped, SourceImage
+from diffusegae.data.splits import Combinations
 from diffusegae.data.vehicles import VehicleWorld
+from diffusegae.images import Encoding, decode_image, encode_image
 
 VEHICLE_COLUMNS = ("category", "instance", "background", "pose")
 # A shard takes this many pieces from all over its source, so that a few shards already hold varied labels.
@@ -39,6 +53,10 @@ class Source(Protocol):
     @property
     def num_units(self) -> int:
         """Number of units; each becomes one shard."""
+        ...
+
+    def combinations(self, columns: Sequence[str]) -> Combinations:
+        """Return the distinct combinations of labels in some columns."""
         ...
 
     def read(self, unit: int) -> Iterator[SourceImage | Skipped]:
@@ -79,6 +97,19 @@ class VehicleSource:
     def _units(self) -> list[npt.NDArray[np.int64]]:
         num_layers = self.world.num_images // self.world.num_backgrounds
         return plan_units(num_layers, max(1, self.shard_rows // self.world.num_backgrounds))
+
+    def combinations(self, columns: Sequence[str]) -> Combinations:
+        """Return every combination of the world's labels."""
+        world, vocabularies = self.world, self.vocabularies
+        sizes = (world.num_kinds * world.num_instances, world.num_poses, world.num_backgrounds)
+        instance, pose, background = np.unravel_index(np.arange(world.num_images), sizes)
+        labels = {"category": instance // world.num_instances, "instance": instance, "background": background,
+                  "pose": pose}  # fmt: skip
+        return Combinations(
+            {name: vocabularies[name] for name in columns},
+            {name: labels[name].astype(np.int32) for name in columns},
+            np.ones(world.num_images, np.int64),
+        )
 
     def read(self, unit: int) -> Iterator[SourceImage | Skipped]:
         """Render the layers of a unit."""
@@ -124,6 +155,10 @@ class IndexedSource:
     def _units(self) -> list[npt.NDArray[np.int64]]:
         return plan_units(self.index.num_chunks, _PIECES_PER_SHARD)
 
+    def combinations(self, columns: Sequence[str]) -> Combinations:
+        """Return the combinations of labels that the index has, one part of it in memory at a time."""
+        return read_combinations(self.index_uri, self.index, columns)
+
     def read(self, unit: int) -> Iterator[SourceImage | Skipped]:
         """Read the chunks of a unit, leaving out what repeats an earlier key."""
         repeated = read_repeated(self.index_uri, self.index)
@@ -146,6 +181,48 @@ class IndexedSource:
             else:
                 labels = {column: entry[column] for column in self.index.vocabularies}
                 yield SourceImage(entry[KEY], entry[PATH], labels, content)
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """Renders vehicles by their labels, each with a camera and light of its own draw, as they would be stored."""
+
+    world: VehicleWorld
+    instance_column: str
+    encoding: Encoding
+    quality: int
+
+    def render(
+        self, labels: Mapping[str, Integer[np.ndarray, " n"]], draws: Sequence[int] | Integer[np.ndarray, " n"]
+    ) -> UInt8[np.ndarray, "n size size 3"]:
+        """Render labels, given by column as indices into the vocabularies; the same draw gives the same picture.
+
+        Draw 0 is the picture of the data set itself, to the bit; every other one is a picture that it lacks.
+        """
+        world, number = self.world, np.asarray(draws)
+        instance, pose, background = (labels[name] for name in (self.instance_column, "pose", "background"))
+        pixels = np.empty((len(number), world.size, world.size, 3), np.uint8)
+        for row in np.lexsort((number, pose, instance)):  # what shows one foreground side by side, so it is drawn once
+            kind, own = divmod(int(instance[row]), world.num_instances)
+            picture = world.render(kind, own, int(background[row]), int(pose[row]), int(number[row]))
+            if self.encoding != "png":
+                picture = decode_image(encode_image(picture, self.encoding, self.quality))
+            pixels[row] = picture
+        return pixels
+
+
+def open_renderer(data: DataConfig, image_size: int) -> Renderer | None:
+    """Open what renders the true picture of any GROUP labels.
+
+    None where the source can't: it is finite, has no jitter to draw anew, or the labels don't say all that is shown.
+    """
+    instance = "category" if data.vehicles.num_instances == 1 else "instance"
+    columns = {spec.group_column or spec.column or name for name, spec in data.attributes.items()}
+    instance = instance if instance in columns else "instance"
+    if data.source != "vehicles" or data.vehicles.jitter == 0 or not columns >= {instance, "background", "pose"}:
+        return None
+    world = VehicleWorld(size=image_size, **data.vehicles.model_dump())
+    return Renderer(world, instance, data.encoding, data.quality)
 
 
 def plan_units(num_pieces: int, pieces_per_unit: int) -> list[npt.NDArray[np.int64]]:

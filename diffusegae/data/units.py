@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Int8
 from pydantic import BaseModel, ConfigDict, Field
 
 from diffusegae import storage
 from diffusegae.data.records import HELD_OUT, IMAGE, KEY, Skipped, SourceImage, image_schema
-from diffusegae.data.shards import Recipe, Shard, describe_shard, encode_shard, is_held_out, shard_name
+from diffusegae.data.shards import Recipe, Shard, describe_shard, encode_shard, shard_name
 from diffusegae.data.sources import Source
+from diffusegae.data.splits import Holdout, Strata, Stratum, is_held_out
 from diffusegae.images import ImageError, decode_image, encode_image
 
 _READ_THREADS = 8
@@ -31,6 +33,8 @@ class UnitRecord(BaseModel):
     unit: int
     shard: Shard | None
     value_counts: dict[str, tuple[int, ...]] = Field(description="Rows per value of each vocabulary.")
+    train_counts: dict[str, tuple[int, ...]] = Field(description="Training rows per value of each vocabulary.")
+    held_counts: tuple[int, int, int] = Field(description="Held-out rows of each stratum.")
     skipped: tuple[Skipped, ...]
 
     @property
@@ -45,26 +49,39 @@ class UnitWriter:
 
     source: Source
     recipe: Recipe
+    holdout: Holdout
     uri: str
     records_uri: str
 
     def __call__(self, unit: int) -> int:
         """Write a unit's shard and then its record; return the number of rows."""
-        rows, skipped = self._read_rows(unit)
+        rows, strata, skipped = self._read_rows(unit)
+        is_train = ~rows[HELD_OUT].to_numpy()
         shard = None
         if rows.num_rows:
             data = encode_shard(rows)
-            shard = describe_shard(shard_name(unit), data, rows.num_rows - rows[HELD_OUT].combine_chunks().true_count)
+            shard = describe_shard(shard_name(unit), data, int(is_train.sum()))
             storage.write_bytes(storage.join(self.uri, shard.path), data)
-        counts = {
-            column: tuple(np.bincount(rows[column].to_numpy(), minlength=len(values)).tolist())
-            for column, values in self.source.vocabularies.items()
-        }
-        record = UnitRecord(unit=unit, shard=shard, value_counts=counts, skipped=tuple(skipped))
+        seen, pair, instance = np.bincount(strata[~is_train], minlength=len(Stratum)).tolist()
+        record = UnitRecord(
+            unit=unit,
+            shard=shard,
+            value_counts=self._count(rows),
+            train_counts=self._count(rows.filter(is_train)),
+            held_counts=(seen, pair, instance),
+            skipped=tuple(skipped),
+        )
         storage.write_bytes(record_uri(self.records_uri, unit), record.model_dump_json().encode())
         return record.num_rows
 
-    def _read_rows(self, unit: int) -> tuple[pa.Table, list[Skipped]]:
+    def _count(self, rows: pa.Table) -> dict[str, tuple[int, ...]]:
+        return {
+            column: tuple(np.bincount(rows[column].to_numpy(), minlength=len(values)).tolist())
+            for column, values in self.source.vocabularies.items()
+        }
+
+    def _read_rows(self, unit: int) -> tuple[pa.Table, Int8[np.ndarray, " rows"], list[Skipped]]:
+        """Return a unit's rows in mixed order, the stratum of each, and what was left out."""
         vocabularies = self.source.vocabularies
         codes = {column: {v: code for code, v in enumerate(values)} for column, values in vocabularies.items()}
         rows: list[_Row] = []
@@ -75,12 +92,14 @@ class UnitWriter:
                 skipped.append(row)
             else:
                 rows.append(row)
-        held_out = is_held_out((str(row[KEY]) for row in rows), self.recipe.holdout_percent)
+        labels = {column: np.array([row[column] for row in rows], np.int32) for column in codes}
+        strata = Strata(self.holdout, vocabularies).of(labels)
+        held_out = is_held_out((str(row[KEY]) for row in rows), self.holdout.images) | (strata != Stratum.SEEN)
         for row, is_out in zip(rows, held_out, strict=True):
             row[HELD_OUT] = bool(is_out)
         # Mixed, because a source lists what is alike side by side and readers take a shard from its start.
         order = np.random.default_rng(unit).permutation(len(rows))
-        return pa.Table.from_pylist([rows[row] for row in order], image_schema(tuple(codes))), skipped
+        return pa.Table.from_pylist([rows[row] for row in order], image_schema(tuple(codes))), strata[order], skipped
 
     def _to_row(self, item: SourceImage, codes: _Codes) -> _Row | Skipped:
         size, encoding = self.recipe.image_size, self.recipe.encoding

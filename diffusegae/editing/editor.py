@@ -99,17 +99,19 @@ class Editor:
         """Return the predictor of eps at a fixed z_sem."""
         return from_prediction(self.network.predictor(z_sem), self.schedule, self.config.diffusion.prediction)
 
+    def denoiser_of(self, codes: Codes) -> Denoise:
+        """Return the predictor of eps at a fixed z_dis, which the GAE decodes."""
+        return self.denoiser(self.model.entangle(codes.to(self.device)))
+
     @torch.inference_mode()
     def infer_noise(self, images: Images, codes: Codes) -> Noise:
         """Return the x_T from which the codes generate these very images (Eq. 7)."""
-        denoise = self.denoiser(self.model.entangle(codes))
-        return samplers.invert(denoise, images.to(self.device), self.schedule, self.sampling)
+        return samplers.invert(self.denoiser_of(codes), images.to(self.device), self.schedule, self.sampling)
 
     @torch.inference_mode()
     def generate(self, codes: Codes, x_T: Noise, on_step: OnImages | None = None) -> Images:
         """Return images of codes from given noise; `on_step` sees each step's estimate of x_0."""
-        denoise = self.denoiser(self.model.entangle(codes))
-        return samplers.sample(denoise, x_T, self.schedule, self.sampling, on_step)
+        return samplers.sample(self.denoiser_of(codes), x_T, self.schedule, self.sampling, on_step)
 
     def decode(self, codes: Codes, seeds: Sequence[int]) -> Images:
         """Return images of codes from the noise of each image's seed."""
@@ -130,6 +132,12 @@ class Editor:
         """
         changes = {name: Change(donor) for name, donor in donors.items()}
         return self.follow(recipes.edit(self.schema, source, changes, self._noise_or_none(seeds)))
+
+    def edit_each(self, source: Images, changes: Sequence[Mapping[str, Images]]) -> list[Images]:
+        """Return the source after each change, a donor by attribute (none: unedited); x_T is inferred once."""
+        x_T = self.follow(recipes.noise_of(source))
+        edits = [{name: Change(donor) for name, donor in change.items()} for change in changes]
+        return [self.follow(recipes.edit(self.schema, source, edit, x_T)) for edit in edits]
 
     def recombine(self, donors: Mapping[str, Images], seeds: Sequence[int]) -> Images:
         """Return images whose every attribute comes from its own donor, from the noise of seeds (Fig. 7)."""

@@ -1,34 +1,41 @@
-"""DCI, MIG and SAP: how far each attribute sits in a place of its own in a code, by the field's three measures.
+"""DCI and MIG: how far each attribute sits in a place of its own in a code, by the field's two measures.
 
 - DCI: Eastwood & Williams, ICLR 2018, "A Framework for the Quantitative Evaluation of Disentangled Representations"
 - MIG: Chen et al., NeurIPS 2018, arXiv 1802.04942
-- SAP: Kumar et al., ICLR 2018, arXiv 1711.00848, for discrete attributes
 
 Each is given in two forms. Per dimension they are the papers' measures, with the settings of Google's
 disentanglement_lib; differences are said where they are made. A method that gives an attribute a part of several
-dimensions cannot score 1 on completeness, MIG or SAP of that form, however well it separates. Per part, a whole part
-plays the role of a dimension: its importance is the sum over its dimensions, what it tells is what a linear classifier
-reads from all of it. Figures of the two forms are not comparable with each other, nor those per part with the papers'.
+dimensions cannot score 1 on completeness or MIG of that form, however well it separates. Per part, a whole part plays
+the role of a dimension: its importance is the sum over its dimensions, what it tells is what a linear classifier reads
+from all of it. Figures of the two forms are not comparable with each other, nor those per part with the papers'.
 
-Dead ends have one rule each. A dimension that is constant in training has importance 0, information 0 and the accuracy
-of a guess, 1 / number of values (a part of such dimensions: of always answering the most frequent value). An attribute
+Dead ends have one rule each. A dimension that is constant in training has importance 0 and information 0. An attribute
 with a single value among the rows drawn, in training or in test, is left out: its figures are NaN and means run over
 the others. Means over no attribute, and DCI's disentanglement when fewer than two attributes are left, are NaN.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, Num
 from scipy.special import entr
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from diffusegae.metrics.probe import LabelledCodes, fit_linear_classifier
+from diffusegae.metrics.probe import LabelledCodes, fit_linear_classifier, mean, standardise
+from diffusegae.metrics.quantity import Quantity
 
+QUANTITIES = (
+    Quantity("dci_disentanglement", "DCI disentanglement", "higher"),
+    Quantity("dci_completeness", "DCI completeness", "higher"),
+    Quantity("dci_informativeness", "DCI informativeness", "higher"),
+    Quantity("mig", "MIG", "higher"),
+    Quantity("part_dci_disentanglement", "DCI disentanglement of parts", "higher"),
+    Quantity("part_dci_completeness", "DCI completeness of parts", "higher"),
+    Quantity("part_mig", "MIG of parts", "higher"),
+)
 NUM_BINS = 20  # of MIG's histograms, as in disentanglement_lib
 MIN_ROUNDS, MAX_ROUNDS = 10, 100  # of boosting; disentanglement_lib takes 100
 MAX_TREES = 2000  # per attribute, unless MIN_ROUNDS needs more; a round grows a tree for every value
@@ -41,86 +48,60 @@ class UnitReadings:
     """What each unit of a code (a dimension, or a part) tells of each attribute, and the scores that follow from it.
 
     `importance` is DCI's R with columns that sum to 1 (to 0 where nothing was learnt), `information` the mutual
-    information as a share of the attribute's entropy, `accuracy` that of a linear classifier; all in [0, 1]. The column
-    of an attribute that was left out is NaN.
+    information as a share of the attribute's entropy; both in [0, 1]. The column of an attribute left out is NaN.
     """
 
     importance: Float[np.ndarray, "units m"]
     information: Float[np.ndarray, "units m"]
-    accuracy: Float[np.ndarray, "units m"]
 
     @property
-    def disentanglement(self) -> float:
-        """DCI's D in [0, 1]: 1 when every unit matters to one attribute only; units weigh by their importance."""
-        return _concentration(_without_nan_columns(self.importance))
-
-    @property
-    def completeness(self) -> float:
-        """DCI's C in [0, 1]: 1 when every attribute needs one unit only."""
-        return _concentration(_without_nan_columns(self.importance).T)
-
-    @property
-    def information_gaps(self) -> Float[np.ndarray, " m"]:
+    def gaps(self) -> Float[np.ndarray, " m"]:
         """MIG of each attribute, in [0, 1]: the most informative unit against the next."""
-        return _gaps(self.information)
+        ordered = np.sort(self.information, axis=0)
+        return np.asarray(ordered[-1] - ordered[-2])
 
-    @property
-    def accuracy_gaps(self) -> Float[np.ndarray, " m"]:
-        """SAP of each attribute: the most accurate unit against the next; its ideal is 1 - 1/|A|, not 1."""
-        return _gaps(self.accuracy)
+    def as_metrics(self, prefix: str = "") -> dict[str, float]:
+        """Return DCI's D, its C and the mean gap, all in [0, 1], as `dci_disentanglement`, `dci_completeness`, `mig`.
 
-    def as_metrics(self, names: Sequence[str], prefix: str = "") -> dict[str, float]:
-        """Return flat metrics: `dci/…`, `mig/mean_gap`, `mig/<attribute>` and the same of `sap`, after the prefix."""
-        metrics = {
-            f"{prefix}dci/disentanglement": self.disentanglement,
-            f"{prefix}dci/completeness": self.completeness,
+        D is 1 when every unit matters to one attribute only (units weigh by their importance), C when every attribute
+        needs one unit only. The names begin with the prefix.
+        """
+        importance = self.importance[:, ~np.isnan(self.importance).any(axis=0)]
+        return {
+            f"{prefix}dci_disentanglement": _concentration(importance),
+            f"{prefix}dci_completeness": _concentration(importance.T),
+            f"{prefix}mig": float(mean(self.gaps)),
         }
-        for measure, gaps in (("mig", self.information_gaps), ("sap", self.accuracy_gaps)):
-            metrics[f"{prefix}{measure}/mean_gap"] = _mean(gaps)
-            metrics |= {f"{prefix}{measure}/{name}": float(gap) for name, gap in zip(names, gaps, strict=True)}
-        return metrics
 
 
 @dataclass(frozen=True)
 class Disentanglement:
-    """The three measures of one code, per dimension and, where the code has parts, per part."""
+    """The two measures of one code, per dimension and per part."""
 
-    names: tuple[str, ...]
     informativeness: Float[np.ndarray, " m"]  # held-out accuracy of the boosted trees that gave the importances
     dimensions: UnitReadings
-    parts: UnitReadings | None
-    num_train: int  # rows drawn
-    num_test: int
-
-    @property
-    def mean_informativeness(self) -> float:
-        """DCI's I as disentanglement_lib reports it: accuracy, so 1 is best (the paper's is an error)."""
-        return _mean(self.informativeness)
+    parts: UnitReadings
 
     def as_metrics(self) -> dict[str, float]:
-        """Return flat metrics, NaN for what was left out.
+        """Return flat metrics, NaN for what was left out: those of the dimensions, then `part_` and those of the parts.
 
-        `dci/disentanglement`, `dci/completeness`, `dci/informativeness`, `dci/accuracy/<attribute>`, `mig/mean_gap`,
-        `mig/<attribute>`, `sap/mean_gap`, `sap/<attribute>`; then those of the parts, with `part_` before them. The
-        trees read the whole code in both forms, so informativeness stands there once.
+        `dci_informativeness` is DCI's I as disentanglement_lib reports it, an accuracy (the paper's is an error). The
+        trees read the whole code in both forms, so it stands there once.
         """
-        metrics = self.dimensions.as_metrics(self.names)
-        metrics["dci/informativeness"] = self.mean_informativeness
-        accuracies = zip(self.names, self.informativeness, strict=True)
-        metrics |= {f"dci/accuracy/{name}": float(accuracy) for name, accuracy in accuracies}
-        return metrics if self.parts is None else metrics | self.parts.as_metrics(self.names, prefix="part_")
+        whole = {"dci_informativeness": float(mean(self.informativeness))}
+        return self.dimensions.as_metrics() | whole | self.parts.as_metrics("part_")
 
 
 def measure_disentanglement(
     train: LabelledCodes,
     test: LabelledCodes,
     names: Sequence[str],
-    parts: Sequence[slice] | None = None,
+    parts: Sequence[slice],
     *,
     seed: int,
     limit: int = 5000,
 ) -> Disentanglement:
-    """Measure DCI, MIG and SAP of a code; models are fitted on `train` and scored on `test`.
+    """Measure DCI and MIG of a code; models are fitted on `train` and scored on `test`.
 
     `names` are the attributes in the order of the label columns, `parts` the slices of the code that count as units
     (AttributeSchema.slices, or `split_in_proportion` for a code that has none); dimensions outside them do not count in
@@ -131,25 +112,25 @@ def measure_disentanglement(
     Raises:
         ValueError: the code has a single dimension or part, so that there is no second best, or a name is missing.
     """
-    _check(train, names, parts)
-    drawn, drawn_test = _standardise(_draw(train, seed, limit), _draw(test, seed + 1, limit))
-    kept = [a for a in range(len(names)) if _varies(drawn, a) and _varies(drawn_test, a)]
-    boosted = {a: measure_importance(drawn, drawn_test, a, seed=seed) for a in kept}
-    importance = {a: shares for a, (shares, _) in boosted.items()}
-    dimensions = UnitReadings(
-        importance=_columns(importance, len(names), train.codes.shape[1]),
-        information=_columns({a: measure_information(train, a) for a in kept}, len(names), train.codes.shape[1]),
-        accuracy=_columns({a: _read_dimensions(drawn, drawn_test, a) for a in kept}, len(names), train.codes.shape[1]),
-    )
-    accuracy = {a: np.array([score]) for a, (_, score) in boosted.items()}
-    return Disentanglement(
-        names=tuple(names),
-        informativeness=_columns(accuracy, len(names), 1)[0],
-        dimensions=dimensions,
-        parts=None if parts is None else _measure_parts(drawn, drawn_test, importance, parts),
-        num_train=len(drawn.codes),
-        num_test=len(drawn_test.codes),
-    )
+    width, m = train.codes.shape[1], train.labels.shape[1]
+    if len(names) != m:
+        raise ValueError(f"{len(names)} names {list(names)} for {m} columns of labels; name each")
+    if min(width, len(parts)) < 2:
+        raise ValueError(f"the code has {width} dimension(s) in {len(parts)} part(s); a second best needs 2 of each")
+    drawn, drawn_test = standardise(_draw(train, seed, limit), _draw(test, seed + 1, limit))
+    informativeness = np.full(m, np.nan)
+    importance, information = np.full((2, width, m), np.nan)
+    part_importance, part_information = np.full((2, len(parts), m), np.nan)
+    for a in range(m):
+        if min(len(np.unique(split.labels[:, a])) for split in (drawn, drawn_test)) < 2:
+            continue
+        importance[:, a], informativeness[a] = measure_importance(drawn, drawn_test, a, seed=seed)
+        information[:, a] = measure_information(train, a)
+        inside = np.array([importance[part, a].sum() for part in parts])
+        part_importance[:, a] = inside / (inside.sum() or 1.0)  # parts may leave dimensions out
+        part_information[:, a] = [_read_part(drawn, drawn_test, part, a) for part in parts]
+    units = UnitReadings(part_importance, part_information)
+    return Disentanglement(informativeness, UnitReadings(importance, information), units)
 
 
 def measure_importance(
@@ -181,20 +162,16 @@ def measure_importance(
 def measure_information(data: LabelledCodes, attribute: int) -> Float[np.ndarray, " dim"]:
     """Return I(dimension; attribute) / H(attribute) of each dimension, cut into NUM_BINS equal bins over its range.
 
-    NaN when the attribute has a single value.
+    The attribute must have two values or more.
     """
-    low, high = data.codes.min(axis=0), data.codes.max(axis=0)
-    width = np.where(high > low, high - low, 1.0)
-    bins = np.minimum((data.codes - low) / width * NUM_BINS, NUM_BINS - 1).astype(np.int64)
+    low, width = data.codes.min(axis=0), np.ptp(data.codes, axis=0)
+    bins = ((data.codes - low) / np.where(width > 0, width, 1.0) * NUM_BINS).astype(np.int64).clip(max=NUM_BINS - 1)
     values, labels = np.unique(data.labels[:, attribute], return_inverse=True)
     entropy = _entropy(np.bincount(labels))
-    if not entropy > 0:
-        return np.full(data.codes.shape[1], np.nan)
-    information = np.empty(data.codes.shape[1])
-    for i in range(data.codes.shape[1]):
-        cells = np.bincount(bins[:, i] * len(values) + labels, minlength=NUM_BINS * len(values))
-        information[i] = _entropy(np.bincount(bins[:, i])) + entropy - _entropy(cells)
-    return np.clip(information / entropy, 0.0, 1.0)  # rounding only
+    cells = bins * len(values) + labels[:, None]
+    own, joint = (np.array([_entropy(np.bincount(column)) for column in table.T]) for table in (bins, cells))
+    information = own + entropy - joint
+    return np.asarray((information / entropy).clip(0.0, 1.0))  # rounding only
 
 
 def bound_information(logits: Float[Tensor, "n values"], labels: Int[Tensor, " n"]) -> float:
@@ -212,90 +189,21 @@ def bound_information(logits: Float[Tensor, "n values"], labels: Int[Tensor, " n
     first, second = log_likelihood[:, ::2], log_likelihood[:, 1::2]
     chosen = (first[second.mean(dim=1).argmax()], second[first.mean(dim=1).argmax()])
     cross_entropy = -float(torch.cat(chosen).mean())
-    entropy = _entropy(torch.bincount(labels).numpy())
-    return max(0.0, 1.0 - cross_entropy / entropy)
+    return max(0.0, 1.0 - cross_entropy / _entropy(torch.bincount(labels).numpy()))
 
 
-def _measure_parts(
-    train: LabelledCodes,
-    test: LabelledCodes,
-    importance: Mapping[int, Float[np.ndarray, " dim"]],
-    parts: Sequence[slice],
-) -> UnitReadings:
-    """Read every part by the probe's classifier: its accuracy (as in Table 1) serves SAP, its cross-entropy MIG."""
-    num_attributes = train.labels.shape[1]
-    readings = {a: np.array([_read_part(train, test, part, a) for part in parts]) for a in importance}
-    shares = {a: np.array([shares[part].sum() for part in parts]) for a, shares in importance.items()}
-    # Where parts leave dimensions out, the rest is taken as the whole, so that columns sum to 1 again.
-    shares = {a: share / (share.sum() or 1.0) for a, share in shares.items()}
-    return UnitReadings(
-        importance=_columns(shares, num_attributes, len(parts)),
-        information=_columns({a: reading[:, 0] for a, reading in readings.items()}, num_attributes, len(parts)),
-        accuracy=_columns({a: reading[:, 1] for a, reading in readings.items()}, num_attributes, len(parts)),
-    )
-
-
-def _read_part(train: LabelledCodes, test: LabelledCodes, part: slice, attribute: int) -> tuple[float, float]:
-    """Return the information bound and the accuracy of a linear classifier on one part."""
+def _read_part(train: LabelledCodes, test: LabelledCodes, part: slice, attribute: int) -> float:
+    """Return the bound of what the probe's linear classifier reads of an attribute from one part."""
     labels, answers = (torch.from_numpy(split.labels[:, attribute]).long() for split in (train, test))
-    codes, test_codes = (torch.from_numpy(split.codes[:, part]).float() for split in (train, test))
+    codes, test_codes = (torch.from_numpy(split.codes[:, part]) for split in (train, test))
     weight, bias = fit_linear_classifier(codes, labels, 1 + int(torch.cat([labels, answers]).max()))
-    logits = test_codes @ weight + bias
-    return bound_information(logits, answers), float((logits.argmax(dim=1) == answers).double().mean())
-
-
-def _read_dimensions(train: LabelledCodes, test: LabelledCodes, attribute: int) -> Float[np.ndarray, " dim"]:
-    """Return the held-out accuracy of a linear SVM on each dimension alone.
-
-    The SVM is disentanglement_lib's. That it sees standardised codes is ours: the scale of a code must not count.
-    """
-    labels, answers = train.labels[:, attribute], test.labels[:, attribute]
-    accuracies = np.full(train.codes.shape[1], 1.0 / len(np.unique(labels)))
-    for i in np.flatnonzero(np.ptp(train.codes, axis=0) > 0):
-        column = slice(i, i + 1)
-        model = LinearSVC(C=0.01, class_weight="balanced").fit(train.codes[:, column], labels)
-        accuracies[i] = np.mean(model.predict(test.codes[:, column]) == answers)
-    return accuracies
-
-
-def _check(train: LabelledCodes, names: Sequence[str], parts: Sequence[slice] | None) -> None:
-    if len(names) != train.labels.shape[1]:
-        raise ValueError(f"{len(names)} names {list(names)} for {train.labels.shape[1]} columns of labels; name each")
-    if train.codes.shape[1] < 2:
-        raise ValueError(f"the code has {train.codes.shape[1]} dimension(s); a gap to the second best needs 2 or more")
-    if parts is not None and len(parts) < 2:
-        raise ValueError(f"{len(parts)} part(s) given; a gap to the second best needs 2 or more. Leave parts out")
+    return bound_information(test_codes @ weight + bias, answers)
 
 
 def _draw(data: LabelledCodes, seed: int, limit: int) -> LabelledCodes:
     """Return at most `limit` rows, in random order even when all are taken."""
     chosen = np.random.default_rng(seed).permutation(len(data.codes))[:limit]
     return LabelledCodes(data.codes[chosen], data.labels[chosen])
-
-
-def _standardise(train: LabelledCodes, test: LabelledCodes) -> tuple[LabelledCodes, LabelledCodes]:
-    """Bring both splits to the mean and deviation of the first; a constant dimension stays constant."""
-    mean, is_constant = train.codes.mean(axis=0), np.ptp(train.codes, axis=0) == 0
-    scale = np.where(is_constant, 1.0, train.codes.std(axis=0))
-    splits = (LabelledCodes((split.codes - mean) / scale, split.labels) for split in (train, test))
-    return next(splits), next(splits)
-
-
-def _varies(data: LabelledCodes, attribute: int) -> bool:
-    return len(np.unique(data.labels[:, attribute])) > 1
-
-
-def _columns(
-    values: Mapping[int, Float[np.ndarray, " units"]], num_attributes: int, num_units: int
-) -> Float[np.ndarray, "units m"]:
-    """Set columns side by side, NaN where an attribute has none."""
-    nothing = np.full(num_units, np.nan)
-    return np.stack([values.get(a, nothing) for a in range(num_attributes)], axis=1)
-
-
-def _without_nan_columns(table: Float[np.ndarray, "units m"]) -> Float[np.ndarray, "units kept"]:
-    is_kept: Bool[np.ndarray, " m"] = ~np.isnan(table).any(axis=0)
-    return table[:, is_kept]
 
 
 def _concentration(importance: Float[np.ndarray, "rows choices"]) -> float:
@@ -305,24 +213,13 @@ def _concentration(importance: Float[np.ndarray, "rows choices"]) -> float:
     """
     if importance.shape[0] < 1 or importance.shape[1] < 2:
         return float("nan")
-    sums = importance.sum(axis=1, keepdims=True)
-    if not sums.sum() > 0:
+    if not importance.any():
         return 0.0
-    shares = importance / np.where(sums > 0, sums, 1.0)
-    concentration = 1.0 - entr(shares).sum(axis=1) / np.log(importance.shape[1])
-    return float(concentration @ sums[:, 0] / sums.sum())
+    rows = importance[importance.any(axis=1)]
+    concentrations = [1.0 - _entropy(row) / np.log(len(row)) for row in rows]
+    return float(np.average(concentrations, weights=rows.sum(axis=1)))
 
 
-def _gaps(table: Float[np.ndarray, "units m"]) -> Float[np.ndarray, " m"]:
-    ordered = np.sort(table, axis=0)
-    return np.asarray(ordered[-1] - ordered[-2])
-
-
-def _mean(values: Float[np.ndarray, " m"]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
-
-
-def _entropy(counts: Int[np.ndarray, " values"]) -> float:
-    """Return the entropy in nats of the distribution that counts describe."""
+def _entropy(counts: Num[np.ndarray, " values"]) -> float:
+    """Return the entropy in nats of the distribution that counts or weights describe."""
     return float(entr(counts / counts.sum()).sum())

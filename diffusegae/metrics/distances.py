@@ -10,28 +10,27 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from diffusegae.metrics.quantity import Quantity
+
+Images = Float[Tensor, "batch 3 height width"]
+
+QUANTITIES = (Quantity("mse", "MSE", "lower", "error"), Quantity("ssim", "SSIM", "higher"))
 WINDOW_RADIUS = 5  # 11 x 11 window
 WINDOW_SIGMA = 1.5
 C1, C2 = 0.01**2, 0.03**2  # (K1 L)^2 and (K2 L)^2 of Wang et al. 2004, L = 1
 
 
-def mse(
-    images: Float[Tensor, "batch 3 height width"], truth: Float[Tensor, "batch 3 height width"]
-) -> Float[Tensor, " batch"]:
+def mse(images: Images, truth: Images) -> Float[Tensor, " batch"]:
     """Return the mean squared error of each image over its channels and pixels."""
     return (images - truth).square().mean(dim=(1, 2, 3))
 
 
-def ssim(
-    images: Float[Tensor, "batch 3 height width"], truth: Float[Tensor, "batch 3 height width"]
-) -> Float[Tensor, " batch"]:
+def ssim(images: Images, truth: Images) -> Float[Tensor, " batch"]:
     """Return the structural similarity of each pair, averaged over the whole of `ssim_map`, its border included."""
     return ssim_map(images, truth).mean(dim=(1, 2, 3))
 
 
-def ssim_map(
-    images: Float[Tensor, "batch 3 height width"], truth: Float[Tensor, "batch 3 height width"]
-) -> Float[Tensor, "batch 3 height width"]:
+def ssim_map(images: Images, truth: Images) -> Images:
     """Return single-scale SSIM at each pixel and channel: 11 x 11 Gaussian window, sigma 1.5, population covariances.
 
     The window reaches over the edge onto zeros, as in the evaluation code of Diff-AE from which the paper's figures
@@ -48,15 +47,10 @@ def ssim_map(
 
 @dataclass(frozen=True)
 class FeatureGaussian:
-    """Mean and covariance of a feature over a set of images, and how many images that was."""
+    """Mean and covariance of a feature over a set of images."""
 
     mean: Float[Tensor, " dim"]
     covariance: Float[Tensor, "dim dim"]
-    count: int
-
-
-class TooFewFeaturesError(ValueError):
-    """A set of features too small to have a covariance."""
 
 
 def fit_gaussian(features: Float[Tensor, "n dim"]) -> FeatureGaussian:
@@ -65,15 +59,15 @@ def fit_gaussian(features: Float[Tensor, "n dim"]) -> FeatureGaussian:
     A Fréchet distance is biased upwards at small n: use several times more images than dimensions and say n beside it.
 
     Raises:
-        TooFewFeaturesError: there are fewer than two features.
+        ValueError: there are fewer than two features.
     """
     if len(features) < 2:
-        raise TooFewFeaturesError(
-            f"{len(features)} feature vector(s) have no covariance; a Fréchet distance needs at least 2 images,"
-            f" and several times {features.shape[1]} to mean something. Evaluate more images"
+        raise ValueError(
+            f"{len(features)} feature vector(s) have no covariance; a Fréchet distance needs 2 images at least, and"
+            f" several times {features.shape[1]} to mean something. Evaluate more images"
         )
     rows = features.double()
-    return FeatureGaussian(mean=rows.mean(dim=0), covariance=torch.cov(rows.T), count=len(rows))
+    return FeatureGaussian(mean=rows.mean(dim=0), covariance=torch.cov(rows.T))
 
 
 def frechet_distance(a: FeatureGaussian, b: FeatureGaussian) -> float:
@@ -83,10 +77,8 @@ def frechet_distance(a: FeatureGaussian, b: FeatureGaussian) -> float:
     covariances (fewer images than dimensions) need no offset on the diagonal.
     """
     root = _symmetric_root(a.covariance)
-    eigenvalues = torch.linalg.eigvalsh(root @ b.covariance @ root)
-    cross = eigenvalues.clamp(min=0).sqrt().sum()
-    traces = a.covariance.trace() + b.covariance.trace()
-    return float((a.mean - b.mean).square().sum() + traces - 2 * cross)
+    cross = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp(min=0).sqrt().sum()
+    return float((a.mean - b.mean).square().sum() + (a.covariance + b.covariance).trace() - 2 * cross)
 
 
 def _symmetric_root(matrix: Float[Tensor, "dim dim"]) -> Float[Tensor, "dim dim"]:
@@ -94,11 +86,9 @@ def _symmetric_root(matrix: Float[Tensor, "dim dim"]) -> Float[Tensor, "dim dim"
     return torch.einsum("ik,k,jk->ij", vectors, eigenvalues.clamp(min=0).sqrt(), vectors)
 
 
-def _blur(images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+def _blur(images: Images) -> Images:
     offsets = torch.arange(-WINDOW_RADIUS, WINDOW_RADIUS + 1, dtype=images.dtype, device=images.device)
     window = torch.exp(-offsets.square() / (2 * WINDOW_SIGMA**2))
-    window = window / window.sum()
-    rows = window.view(1, 1, -1, 1).expand(3, 1, -1, 1)
-    columns = window.view(1, 1, 1, -1).expand(3, 1, 1, -1)
+    rows = (window / window.sum()).view(1, 1, -1, 1).expand(3, 1, -1, 1)
     blurred = F.conv2d(images, rows, padding=(WINDOW_RADIUS, 0), groups=3)
-    return F.conv2d(blurred, columns, padding=(0, WINDOW_RADIUS), groups=3)
+    return F.conv2d(blurred, rows.mT, padding=(0, WINDOW_RADIUS), groups=3)

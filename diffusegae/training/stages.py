@@ -4,8 +4,9 @@ The loop (step.py, worker.py) knows nothing else of a stage, so the three stages
 opposing objectives run through the same code. A baseline is a stage of its own name.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import comb
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
@@ -78,6 +79,17 @@ def shared_of(config: StageConfig) -> int | None:
     """Return the s of the GROUP(C, s) that a stage trains on, None if its samples are single images."""
     shared: int | None = getattr(config, "shared", None)
     return shared
+
+
+def members_of(config: PipelineConfig, stage: str) -> int:
+    """Return how many images a sample of a stage consists of."""
+    shared = shared_of(config.settings_of(stage))
+    return 1 if shared is None else 1 + comb(len(config.data.attributes), shared)
+
+
+def images_of(config: PipelineConfig, stages: Iterable[str]) -> int:
+    """Return how many images pass the networks in some stages; stage 2 works on latents and adds none."""
+    return sum(config.settings_of(s).num_samples * members_of(config, s) for s in stages if s != "refine")
 
 
 @dataclass(frozen=True)

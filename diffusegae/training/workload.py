@@ -51,14 +51,19 @@ def checkpoint_bytes(job: TrainingJob) -> int:
 
 
 def _bytes_read(job: TrainingJob, num_samples: int) -> int:
-    """Count a set that fits its window once for every worker that needs it, a larger one once per epoch."""
+    """Count a set that fits its window once for every worker that needs it, a larger one once per epoch.
+
+    Of latents, whose training rows are not counted, pairs and values held out are taken for training rows.
+    """
     data, workers = job.config.data, job.config.resources.max_workers
     if column_of(job.stage) == "z":
         manifest = read_latent_manifest(job.rows)
         rows = sum(shard.num_rows for shard in manifest.shards)
+        num_train = rows * (1 - data.holdout.images / 100)
         size = rows * manifest.width * _FLOAT_BYTES
     else:
         images = read_manifest(job.rows)
-        rows, size = images.num_rows, sum(shard.num_bytes for shard in images.shards)
-    passes = 1.0 if rows <= data.window_rows else num_samples / (rows * (1 - data.holdout_percent / 100))
+        rows, num_train = images.num_rows, float(images.num_train)
+        size = sum(shard.num_bytes for shard in images.shards)
+    passes = 1.0 if rows <= data.window_rows else num_samples / num_train
     return round(size * passes * max(1, workers / job.config.lanes))

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 CONFIG, WINNER = "config", "winner"
 MEASURED = {
     SCORE: "score", OWN: "own", LEAK: "leak", ERROR: "error",
-    "probe/mean_excess": "mean excess", "probe/max_excess": "max excess",
+    "probe/mean_leak": "mean leak", "probe/max_leak": "largest leak",
 }  # fmt: skip
 
 

@@ -97,12 +97,12 @@ def write_table(results: Sequence[TrialResult]) -> str:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     keys = list(results[0].settings) if results else []
-    writer.writerow(["trial", "status", "groups", *MEASURED, "mean_excess", "max_excess", *keys])
+    writer.writerow(["trial", "status", "groups", *MEASURED, "mean_leak", "max_leak", *keys])
     for result in _best_first(results):
-        excess = [result.figures.get(f"probe/{name}_excess", "") for name in ("mean", "max")]
+        leaks = [result.figures.get(f"probe/{name}_leak", "") for name in ("mean", "max")]
         figures = [result.figures[name] for name in MEASURED]
         settings = [shown(value, digits=6) for value in result.settings.values()]
-        writer.writerow([result.number, result.record.status, result.samples_seen, *figures, *excess, *settings])
+        writer.writerow([result.number, result.record.status, result.samples_seen, *figures, *leaks, *settings])
     return table.getvalue()
 
 

@@ -6,8 +6,9 @@ own    mean over attributes of how well a linear probe reads the attribute from 
 leak   mean over the other pairs of how well it reads an attribute from a part that is not its own
 error  share of the variance of z_sem, z-scored per dimension, that is lost on the way through z_dis, at most 1
 
-Accuracies count from chance, (accuracy - chance) / (1 - chance): 0 is guessing and 1 perfect, whatever the number of
-values. A pair below chance counts as no leak instead of making up for another's. In a short run `error` and `leak` are
+Accuracies count from a zero of their own, (accuracy - zero) / (1 - zero), whatever the number of values: an own part's
+from chance, a leak from what the same probe reads from codes that hold the own value and nothing else (metrics/probe).
+A pair below its zero counts as no leak instead of making up for another's. In a short run `error` and `leak` are
 both far from 0 and tell settings apart; in a long one `own` is 1, and what remains of the two still does.
 """
 
@@ -51,11 +52,12 @@ def score_of(
     spread: Float[np.ndarray, " z_sem"],
 ) -> Score:
     """Return the score's parts; `mean` and `spread` (standard deviation) are those of the fitted latents."""
-    above_chance = (probe.accuracy - probe.chance) / (1 - probe.chance)
     is_own = np.eye(len(probe.names), dtype=bool)
+    zero = np.where(np.isnan(probe.reference), probe.chance, probe.reference)  # too few rows to shuffle: guessing
+    leak = ((probe.accuracy - zero) / (1 - zero))[~is_own]
     return Score(
-        own=float(above_chance[is_own].mean()),
-        leak=float(np.maximum(above_chance[~is_own], 0).mean()),
+        own=float(((probe.diagonal - probe.chance) / (1 - probe.chance)).mean()),
+        leak=float(np.maximum(leak, 0).mean()),
         error=unexplained(z_sem, rebuilt, mean, spread),
     )
 

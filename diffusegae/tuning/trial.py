@@ -28,7 +28,7 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.feed import Feed, FeedBatch, GroupSampler
 from diffusegae.data.records import LATENT
 from diffusegae.editing.latents import local_checkpoint
-from diffusegae.metrics.probe import LabelledCodes, ProbeMatrix, measure_probe_matrix
+from diffusegae.metrics.probe import LabelledCodes, ProbeMatrix, measure_parts
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import AttributeSchema
 from diffusegae.training.refine import build_refine
@@ -127,14 +127,18 @@ class Trial:
     def _probe(self, judged: _Codes) -> ProbeMatrix:
         """Learn the probes from fitted rows, the same ones for every trial, and try them on the judged ones."""
         schema, tune = self.schema, self.config.tune
-        learned = self.split.fitted.draw(tune.probe_rows, tune.seed)
-        return measure_probe_matrix(
-            LabelledCodes(self._codes(learned).z_dis, learned.judged_labels),
-            LabelledCodes(judged.z_dis, self.split.judged.judged_labels),
+        learned, others = self.split.fitted.draw(tune.probe_rows, tune.seed), self.split.judged
+        readings = measure_parts(
+            LabelledCodes(self._codes(learned).z_dis, learned.judged_labels, learned.group_labels),
+            LabelledCodes(judged.z_dis, others.judged_labels, others.group_labels),
             schema.slices,
             schema.names,
             schema.cardinalities,
+            seed=tune.seed,
+            shuffles=1,
+            full=False,
         )
+        return readings.matrix()
 
 
 def _build(config: PipelineConfig, schema: AttributeSchema, split: Split) -> Stage[DiffuseGAE]:

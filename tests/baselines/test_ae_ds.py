@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diffusegae.baselines.ae_ds import AeDs
+from diffusegae.baselines.ae_ds import AeDs, batch_agreement
 from diffusegae.baselines.baseline import Samples
 from diffusegae.editing.method import Method
 from tests.baselines.short_training import measured
@@ -28,6 +28,44 @@ def generator() -> torch.Generator:
 def random_samples(count: int) -> Samples:
     labels = torch.randint(0, 4, (count, 1, 3), generator=generator())
     return Samples(random_images(count)[:, None], labels)
+
+
+def test_agreement_is_none_where_values_are_points_and_one_where_parts_are_blind() -> None:
+    labels = torch.randint(0, 4, (40, 3), generator=generator())
+    ideal = torch.cat([torch.eye(4)[labels[:, j]].repeat(1, 2) for j in range(3)], dim=1)
+    assert float(batch_agreement(ideal, labels, SCHEMA.slices)) == 0
+    blind = torch.rand(400, 24, generator=generator())
+    many = torch.randint(0, 4, (400, 3), generator=generator())
+    assert float(batch_agreement(blind, many, SCHEMA.slices)) == pytest.approx(3, abs=0.05)
+    blind[:, 8:16] = torch.eye(4)[many[:, 1]].repeat(1, 2)
+    assert float(batch_agreement(blind, many, SCHEMA.slices)) == pytest.approx(2, abs=0.05)
+
+
+def test_agreement_of_known_distances_counts_no_picture_as_its_own_pair() -> None:
+    codes, labels = torch.tensor([0.0, 1.0, 3.0])[:, None], torch.tensor([0, 0, 1])[:, None]
+    assert float(batch_agreement(codes, labels, [slice(0, 1)])) == pytest.approx(1 / 2.5)
+
+
+@pytest.mark.parametrize("values", [(0, 1, 2, 3), (2, 2, 2, 2)])
+def test_a_batch_in_which_no_pair_or_every_pair_agrees_costs_nothing(values: tuple[int, ...]) -> None:
+    codes = torch.rand(4, 24, generator=generator()).requires_grad_()
+    labels = torch.tensor(values)[:, None].expand(4, 3)
+    loss = batch_agreement(codes, labels, SCHEMA.slices)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert codes.grad is not None
+    assert not codes.grad.any()
+
+
+def test_agreement_is_weighed_and_codes_are_rounded_where_the_config_says_so() -> None:
+    samples = random_samples(8)
+    loss, terms = measured(make(), samples, generator())
+    assert "agreement" not in terms
+    baseline = make("baselines.ae_ds.lambda_agree=2.0")
+    more, terms = measured(baseline, samples, generator())
+    assert float((more - loss).detach()) == pytest.approx(2 * float(terms["agreement"]), rel=1e-4)
+    codes = make("baselines.ae_ds.quantise_step=1.0").autoencoder.encode(samples.images[:, 0])
+    assert torch.equal(codes, codes.round())
 
 
 class Echo(nn.Module):

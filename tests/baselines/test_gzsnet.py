@@ -60,8 +60,32 @@ def test_a_perfect_autoencoder_of_ideal_groups_has_no_loss() -> None:
     baseline.autoencoder = Perfect()
     loss, terms = measured(baseline, samples_of(group_codes(5), Perfect().decode), generator())
     assert float(loss.detach()) == 0.0
-    assert set(terms) == {"reconstruction", "swap", "reassembly"}
+    assert set(terms) == {"reconstruction", "swap", "reassembly", "agreement"}
     assert not any(terms.values())
+
+
+@pytest.mark.parametrize("weight", [0.0, 3.0])
+def test_shared_parts_that_differ_cost_what_their_agreement_weighs(weight: float) -> None:
+    baseline = make(f"baselines.gzsnet.lambda_agree={weight}")
+    baseline.autoencoder = Perfect()
+    samples = samples_of(torch.rand(5, 4, 24, generator=generator()), Perfect().decode)  # nothing is shared
+    plain = make()
+    plain.autoencoder = Perfect()
+    loss, terms = measured(baseline, samples, generator())
+    assert float(terms["agreement"]) == pytest.approx(3, abs=0.8)  # shared parts differ as much as others
+    expected = measured(plain, samples, generator())[0] + weight * terms["agreement"]
+    assert float(loss.detach()) == pytest.approx(float(expected))
+
+
+def test_rounded_codes_are_multiples_of_bounded_size_and_let_gradients_through() -> None:
+    baseline = make("baselines.gzsnet.quantise_step=0.5")
+    codes = baseline.autoencoder.encode(random_images(6))
+    torch.testing.assert_close(codes, (codes / 0.5).round() * 0.5)
+    assert float(codes.detach().abs().max()) <= 8**0.5 + 0.25  # a part of 8 at variance 1
+    assert codes.detach().unique().numel() > 3
+    codes.square().mean().backward()
+    assert baseline.autoencoder.encoder[0][0].weight.grad.abs().max() > 0
+    assert not torch.equal(make().autoencoder.encode(random_images(6)), codes)  # off by default
 
 
 @pytest.mark.parametrize(("combine", "unsup"), [(1.0, 0.0), (0.5, 3.0), (0.0, 0.0)])

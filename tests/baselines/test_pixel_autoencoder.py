@@ -17,7 +17,7 @@ TINY = GzsNetConfig(widths=(8, 16, 16), hidden_width=32)
 
 def tiny_autoencoder() -> PixelAutoEncoder:
     torch.manual_seed(0)
-    return PixelAutoEncoder(TINY, 32, SCHEMA.width)
+    return PixelAutoEncoder(TINY, 32, SCHEMA.widths)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def method() -> PixelAutoEncoderMethod:
 def test_has_the_published_form_at_128_pixels() -> None:
     """Facts §5: 128 -> 8 x 8 by four strided convolutions, 16384 -> 4096 -> 100, and the mirror of it."""
     with torch.device("meta"):
-        autoencoder = PixelAutoEncoder(GzsNetConfig(), 128, 100)
+        autoencoder = PixelAutoEncoder(GzsNetConfig(), 128, (60, 20, 20))
     linear = [(m.in_features, m.out_features) for m in autoencoder.modules() if isinstance(m, nn.Linear)]
     assert linear == [(16384, 4096), (4096, 100), (100, 4096), (4096, 16384)]
     down = [m.out_channels for m in autoencoder.encoder.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
@@ -66,7 +66,7 @@ def test_an_image_that_cannot_be_halved_so_often_is_refused(image_size: int) -> 
 
 
 def test_the_smallest_image_that_is_allowed_works() -> None:
-    autoencoder = PixelAutoEncoder(GzsNetConfig(widths=(4, 4, 4, 4), hidden_width=8), 16, 6)
+    autoencoder = PixelAutoEncoder(GzsNetConfig(widths=(4, 4, 4, 4), hidden_width=8), 16, (2, 4))
     assert autoencoder(random_images(1, size=16)).shape == (1, 3, 16, 16)
 
 

@@ -5,24 +5,70 @@ from pathlib import Path
 import pytest
 
 from diffusegae import storage
-from diffusegae.comparison.ablations import config_of, plan_ablations
+from diffusegae.comparison.ablations import switched_on
 from diffusegae.comparison.candidates import (
+    ROWS,
     Candidate,
     config_of_seed,
     plan_candidates,
     plan_variants,
     references,
+    row_config,
 )
-from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.config.compare import METHODS
+from diffusegae.config.load import load_config
+from diffusegae.config.training import StageConfig
 from diffusegae.pipeline import Layout
 from diffusegae.training.launch import StageDone, stage_fingerprint
-from tests.tiny import smoke_config
+from tests.tiny import PRESETS, smoke_config
+
+SWITCHED = ("model.gae.quantise_step=1.0", "refine.lambda_agree=10", "model.unet.canvas=true")
 
 
-def test_every_method_runs_with_every_seed_under_a_key_of_its_own() -> None:
+def test_every_row_runs_with_every_seed_under_a_key_of_its_own() -> None:
     candidates = plan_candidates(smoke_config(), 3)
-    assert len(candidates) == len({c.key for c in candidates}) == 3 * 8
+    assert len(candidates) == len({c.key for c in candidates}) == 3 * 11
     assert {c.config.seed for c in candidates} == {0, 1, 2}
+    assert tuple(ROWS) == METHODS == tuple(c.row for c in candidates[:11])
+    assert [c.title for c in candidates[:11]] == [row.title for row in ROWS.values()]
+
+
+def test_a_row_that_changes_nothing_is_the_pipeline_itself_and_others_have_a_name_of_their_own() -> None:
+    config = smoke_config("name=mine", *SWITCHED)
+    names = {c.row: c.config.name for c in plan_candidates(config, 1)}
+    own = {"paper", "gzsnet_ours", "ae_ds_ours"}
+    assert {row: name for row, name in names.items() if name != "mine"} == {row: f"mine-{row}" for row in own}
+    for row in own:
+        assert Layout.of(row_config(row, config)).images == Layout.of(config).images  # type: ignore[arg-type]
+    bare = smoke_config("name=mine", "model.gae.quantise_step=0", "refine.lambda_agree=0")
+    assert row_config("gzsnet_ours", bare) == bare
+
+
+def test_our_losses_are_added_with_our_rounding_and_half_the_weight_that_latents_have() -> None:
+    rows = {c.row: c.config.baselines for c in plan_candidates(smoke_config(*SWITCHED), 1)}
+    for plain, row in (("gzsnet", "gzsnet_ours"), ("ae_ds", "ae_ds_ours")):
+        before, after = getattr(rows[plain], plain), getattr(rows[row], plain)
+        assert (before.quantise_step, before.lambda_agree) == (0, 0)
+        assert after == before.model_copy(update={"quantise_step": 1.0, "lambda_agree": 5.0})
+
+
+@pytest.mark.parametrize("preset", ["smoke", "mini", "quick", "vehicles64", "fast64"])
+def test_the_papers_recipe_has_every_switch_off_at_the_configs_sizes_and_times(preset: str) -> None:
+    config = load_config(preset, (), PRESETS)
+    paper = row_config("paper", config)
+    assert switched_on(config)
+    assert not switched_on(paper)
+    first, *others = [spec.width for spec in paper.data.attributes.values()]
+    total = config.model.z_dis_width
+    assert first + sum(others) == total
+    assert others == [round(total / 5)] * 2
+    for stage in ("pretrain", "refine", "finetune"):
+        mine, theirs = config.settings_of(stage), paper.settings_of(stage)
+        assert all(getattr(mine, name) == getattr(theirs, name) for name in StageConfig.model_fields)
+    assert paper.model.unet.multipliers == config.model.unet.multipliers
+    assert paper.model.gae.widths == config.model.gae.widths
+    same = stage_fingerprint(paper, "pretrain", "") == stage_fingerprint(config, "pretrain", "")
+    assert paper.base == (config.name if same else "")
 
 
 def test_the_first_seed_is_the_pipeline_itself_and_the_others_share_its_images_alone() -> None:
@@ -43,10 +89,10 @@ def test_pdae_comes_after_the_dpm_that_it_takes_and_ours_has_three_stages() -> N
 
 def test_the_budgets_keep_their_findings_apart_and_share_ours() -> None:
     timed, counted = (
-        {c.method: c.key for c in plan_candidates(smoke_config(f"compare.budget={budget}"), 1)}
+        {c.row: c.key for c in plan_candidates(smoke_config(f"compare.budget={budget}"), 1)}
         for budget in ("time", "images")
     )
-    assert {method for method in timed if timed[method] == counted[method]} == {"diffusegae"}
+    assert {row for row in timed if timed[row] == counted[row]} == {"diffusegae", "paper"}
 
 
 def test_images_are_counted_where_pixels_pass_networks() -> None:
@@ -61,96 +107,46 @@ def test_images_are_counted_where_pixels_pass_networks() -> None:
 
 def test_the_budget_of_images_gives_every_baseline_as_many_as_ours_within_a_batch() -> None:
     config = smoke_config("compare.budget=images", "pretrain.num_samples=4800", "baselines.gzsnet.batch_size=8")
-    candidates = {c.method: c for c in plan_candidates(config, 1)}
+    candidates = {c.row: c for c in plan_candidates(config, 1)}
     ours = candidates["diffusegae"].num_images()
-    for method, candidate in candidates.items():
-        members = 4 if method == "gzsnet" else 1
-        wanted = ours * len([stage for stage in candidate.stages if stage != "refine"]) if method == "pdae" else ours
+    for row, candidate in candidates.items():
+        members = 4 if candidate.method == "gzsnet" else 1
+        wanted = 2 * ours if row == "pdae" else ours
         slack = len(candidate.stages) * members * candidate.config.settings_of(candidate.judged).batch_size
         assert wanted - slack <= candidate.num_images() <= wanted
     assert candidates["ddim"].config.name == candidates["pdae"].config.name != config.name
 
 
-def test_measures_are_taken_again_when_what_decides_them_changed() -> None:
+def test_ablations_are_held_against_the_comparisons_own_row() -> None:
     config = smoke_config()
-    candidate = Candidate("", "gzsnet", config, "gzsnet")
-    same = Candidate("", "gzsnet", smoke_config("compare.concurrent=3", "compare.methods=[gzsnet]"), "gzsnet")
-    assert same.fingerprint("x") == candidate.fingerprint("x") != candidate.fingerprint("y")
-    for change in ("compare.num_pairs=7", "evaluate.num_edits=9", "sampling.steps=5", "seed=1"):
-        assert Candidate("", "gzsnet", smoke_config(change), "gzsnet").fingerprint("x") != candidate.fingerprint("x")
-
-
-def variants(config: PipelineConfig) -> dict[str, PipelineConfig]:
-    return {v.key: config_of(v, config) for ablation in plan_ablations(config) for v in ablation.variants if v.changes}
-
-
-def test_every_variant_differs_from_the_config_and_from_the_others() -> None:
-    config = smoke_config("refine.lambda_agree=1")
-    plain = {"name", "base", "images"}
-    dumps = [config.model_dump(exclude=plain), *(v.model_dump(exclude=plain) for v in variants(config).values())]
-    assert all(dumps.count(dump) == 1 for dump in dumps)
-    assert len({v.name for v in variants(config).values()} | {config.name}) == len(dumps)
-
-
-def test_variants_share_stage_1_exactly_where_it_would_be_the_same() -> None:
-    config = smoke_config("name=mine")
-    mine = stage_fingerprint(config, "pretrain", "")
-    for key, variant in variants(config).items():
-        same = stage_fingerprint(variant, "pretrain", "") == mine
-        assert (variant.base == "mine") == same, key
-        assert Layout.of(variant).images == Layout.of(config).images
-
-
-def test_widths_scale_with_their_sum() -> None:
-    config = variants(smoke_config())["width-48"]
-    assert [spec.width for spec in config.data.attributes.values()] == [16, 16, 16]
-    assert config.model.z_dis_width == 48
-
-
-def test_two_attributes_have_no_group_of_two_shared() -> None:
-    schema = "data.attributes={identity: {column: category, width: 8}, pose: {width: 8}}"
-    config = smoke_config(schema, "model.z_dis_width=16")
-    assert "group-2" not in variants(config)
-    assert "group-2" in variants(smoke_config())
-
-
-def test_ablations_are_judged_after_stage_2_beside_the_config_itself() -> None:
-    config = smoke_config()
-    assert [c.judged for c in references(config, 2)] == ["refine", "refine"]
-    (_, firsts), (_, wholes) = plan_variants(config, 2)["The stages"]
+    rows = [c for c in plan_candidates(config, 2) if c.row == "diffusegae"]
+    assert references(config, 2) == rows
+    (_, firsts), (_, seconds), _ = plan_variants(config, 2)["The stages"]
     assert [c.stages for c in firsts] == [("pretrain",)] * 2
-    assert [c.judged for c in wholes] == ["finetune", "finetune"]
-    assert wholes[0].config.model_copy(update={"compare": config.compare}) == config
+    assert [c.stages for c in seconds] == [("pretrain", "refine")] * 2
+    assert [c.config.name for c in firsts] == [c.config.name for c in rows]
 
 
 def test_only_what_needs_no_training_of_its_own_is_measured_of_every_seed() -> None:
-    config = smoke_config()
-    trained = {
-        (Layout.of(c.config).root, c.config.seed) for c in plan_candidates(config, 3) if c.method == "diffusegae"
-    }
-    assert {(Layout.of(c.config).root, c.config.seed) for c in references(config, 3)} == trained
-    seeds = {v.key: [c.config.seed for c in cs] for pairs in plan_variants(config, 3).values() for v, cs in pairs}
-    assert seeds.pop("stage-1") == seeds.pop("stage-3") == [0, 1, 2]
+    planned = plan_variants(smoke_config(), 3)
+    seeds = {v.key: [c.config.seed for c in cs] for pairs in planned.values() for v, cs in pairs}
+    assert seeds.pop("stage-1") == seeds.pop("stage-2") == [0, 1, 2]
     assert set(map(tuple, seeds.values())) == {(0,)}
+    keys = [c.key for pairs in planned.values() for _, cs in pairs for c in cs]
+    assert len(set(keys)) == len(keys)
 
 
 def test_ablations_measure_paths_at_the_fewest_steps_alone() -> None:
     config = smoke_config("compare.path_steps=[50,20,100]")
     varied = [c for pairs in plan_variants(config, 1).values() for _, candidates in pairs for c in candidates]
-    for candidate in (*references(config, 1), *varied):
+    for candidate in varied:
         assert candidate.config.compare.path_steps == (20,)
         assert candidate.config.compare.pairs_at(20) == config.compare.pairs_at(20)
 
 
-def test_a_term_without_weight_is_not_ablated() -> None:
-    assert variants(smoke_config()).keys() >= {"no-swap", "no-cycle"}
-    assert "no-bend" not in variants(smoke_config())
-    assert variants(smoke_config("refine.lambda_bend=1"))["no-bend"].refine.lambda_bend == 0
-
-
 def test_end_to_end_sees_as_many_images_as_the_road_in_three_stages() -> None:
     config = smoke_config()
-    ((_, (candidate,)),) = plan_variants(config, 1)["End to end from the start"]
+    *_, (_, (candidate,)) = plan_variants(config, 1)["The stages"]
     whole = Candidate("", "diffusegae", config, "finetune").num_images()
     assert candidate.num_images() == pytest.approx(whole, abs=4 + config.pretrain.batch_size)
 

@@ -13,6 +13,7 @@ from diffusegae.data.index import (
     Listing,
     build_index,
     read_chunk,
+    read_combinations,
     read_index,
     read_repeated,
     sort_values,
@@ -44,6 +45,25 @@ def test_chunks_give_back_every_entry_in_order(storage_root: str, monkeypatch: p
     assert list(rows[0]) == [*(field.name for field in PLACE_FIELDS), "letter"]
     assert read_index(storage_root) == index
     assert index.vocabularies == {"letter": ("a", "b")}
+
+
+def test_combinations_are_distinct_and_counted_over_all_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("diffusegae.data.index.CHUNKS_PER_PART", 2)
+    keys = [f"k{number:03d}" for number in range(90)]
+    table = pa.table(
+        {
+            "key": keys, "path": keys, "offset": range(90), "size": [9] * 90, "packing": [0] * 90,
+            "letter": ["abc"[number % 3] for number in range(90)], "font": [str(number % 4) for number in range(90)],
+            "noise": keys,
+        }
+    )  # fmt: skip
+    index = build_index(str(tmp_path), [Listing(table, [])], ("noise", "letter", "font"), chunk_rows=4)
+    found = read_combinations(str(tmp_path), index, ("font", "letter"))
+    assert found.vocabularies == {"font": ("0", "1", "2", "3"), "letter": ("a", "b", "c")}
+    rows = list(zip(found.labels["font"].tolist(), found.labels["letter"].tolist(), found.counts.tolist(), strict=True))
+    expected = [sum((k % 4, k % 3) == (font, letter) for k in range(90)) for font in range(4) for letter in range(3)]
+    assert sorted(rows) == [(place // 3, place % 3, count) for place, count in enumerate(expected)]
+    assert found.images()["letter"].tolist() == [30, 30, 30]
 
 
 def test_an_unfinished_index_is_none(tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from diffusegae import storage
-from diffusegae.config.data import DataConfig, FolderConfig, IlabConfig, VehiclesConfig
+from diffusegae.config.data import DataConfig, FolderConfig, HoldoutConfig, IlabConfig, VehiclesConfig
 from diffusegae.data.ingest import RecipeError, ingest
 from diffusegae.data.records import HELD_OUT, IMAGE, KEY, SourceError
-from diffusegae.data.shards import Manifest, is_held_out, load_labels, read_manifest, verify_shards
+from diffusegae.data.shards import Manifest, load_labels, read_manifest, verify_shards
 from diffusegae.data.sources import plan_units
+from diffusegae.data.splits import HoldoutError, Stratum, is_held_out
 from diffusegae.data.vehicles import VehicleWorld
 from diffusegae.images import decode_image
 from diffusegae.schema import AttributeSpec, SchemaError
@@ -193,6 +194,95 @@ def test_split_and_counts_follow_from_the_rows(inline: None, tmp_path: Path) -> 
     for name, values in manifest.columns.items():
         found = [row[name] for row in rows.values()]
         assert manifest.value_counts[name] == tuple(found.count(value) for value in values)
+
+
+THREE_KINDS = HoldoutConfig.model_validate(
+    {"images": 20, "pairs": {"attributes": ["background", "pose"], "percent": 10}, "values": {"identity": 20}}
+)
+
+
+def test_pairs_and_values_are_held_out_and_counted(inline: None, tmp_path: Path) -> None:
+    manifest = ingest(VEHICLES.model_copy(update={"holdout": THREE_KINDS}), SIZE, str(tmp_path))
+    (pairs,), (instance,) = manifest.holdout.pairs, manifest.holdout.values["instance"]
+    assert (pairs.columns, len(pairs.values)) == (("background", "pose"), 2)
+    held = [0] * len(Stratum)
+    rows = read_rows(str(tmp_path), manifest)
+    for key, row in rows.items():
+        is_pair = (row["background"], row["pose"]) in pairs.values
+        stratum = Stratum.UNSEEN_INSTANCE if row["instance"] == instance else Stratum(int(is_pair))
+        assert row[HELD_OUT] == (bool(is_held_out([key], 20)[0]) or stratum != Stratum.SEEN)
+        held[stratum] += bool(row[HELD_OUT])
+    assert manifest.held_counts == tuple(held)
+    assert min(held) > 0
+    assert sum(held) == manifest.num_held_out
+    for name, values in manifest.columns.items():
+        found = [row[name] for row in rows.values() if not row[HELD_OUT]]
+        assert manifest.train_counts[name] == tuple(found.count(value) for value in values)
+    instances = np.array(manifest.columns["instance"])
+    assert instances[~manifest.known("instance")].tolist() == [instance]
+
+
+def _write_table(root: Path, order: int) -> DataConfig:
+    lines = [f"{number}.png,{'ABCD'[number % 4]},{number // 4 % 6},p{number % 12}" for number in range(96)]
+    root.mkdir()
+    write_tree(root, {f"{number}.png": picture(number) for number in range(96)})
+    config = folder_config(root, "\n".join(["path,letter,font,writer", *lines[::order]]), "letter", "font")
+    attributes = config.attributes | {"letter": AttributeSpec(column="letter", group_column="writer", width=4)}
+    holdout = HoldoutConfig.model_validate(
+        {"pairs": {"attributes": ["letter", "font"], "percent": 10}, "values": {"letter": 10}}
+    )
+    return config.model_copy(update={"attributes": attributes, "holdout": holdout})
+
+
+def test_the_same_rows_are_held_out_in_any_order_and_any_shards(inline: None, tmp_path: Path) -> None:
+    held = []
+    for name, order, shard_rows in (("some", 1, 32), ("other", -1, 80)):
+        config = _write_table(tmp_path / name, order).model_copy(update={"shard_rows": shard_rows})
+        manifest = ingest(config, SIZE, str(tmp_path / f"{name}-set"))
+        rows = read_rows(str(tmp_path / f"{name}-set"), manifest)
+        held.append((manifest.holdout, manifest.held_counts, {key for key, row in rows.items() if row[HELD_OUT]}))
+    assert held[0] == held[1]
+    assert min(held[0][1]) > 0
+
+
+@pytest.mark.parametrize(
+    ("holdout", "message"),
+    [
+        ({"values": {"identity": ["tank-i0000", "submarine"]}}, "names 'submarine', which the data do not have"),
+        ({"values": {"identity": ["tank-i0000", "tank-i0001"]}}, r"'category': 'tank' \(40 images, all held out\)"),
+        ({"pairs": {"attributes": ["background", "pose"], "percent": 80}}, "no training image is left of"),
+    ],
+)
+def test_a_holdout_that_can_not_be_is_refused_before_any_image_is_made(
+    holdout: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("diffusegae.data.ingest.run_units", None)
+    kinds = {"num_kinds": 7, "num_instances": 2, "num_backgrounds": 5, "num_poses": 4}
+    config = DataConfig.model_validate({"vehicles": kinds, "holdout": holdout})
+    with pytest.raises(HoldoutError, match=message):
+        ingest(config, SIZE, str(tmp_path))
+
+
+def test_a_value_that_the_hash_of_keys_takes_whole_is_refused(inline: None, tmp_path: Path) -> None:
+    names = [f"{number}.png" for number in range(40)]
+    is_held = is_held_out(names, 20).tolist()
+    held, kept = names[is_held.index(True)], [name for name, out in zip(names, is_held, strict=True) if not out][:4]
+    write_tree(tmp_path, {name: picture(number) for number, name in enumerate([held, *kept])})
+    lines = [f"{name},{letter},{size}" for name, letter, size in zip([held, *kept], "CAABB", "12112", strict=True)]
+    config = folder_config(tmp_path, "\n".join(["path,letter,size", *lines]), "letter", "size")
+    with pytest.raises(HoldoutError, match=r"column 'letter': 'C' \(1 images, all held out\).*or add images"):
+        ingest(config, SIZE, str(tmp_path / "set"))
+
+
+def test_another_holdout_at_the_same_address_is_an_error(inline: None, tmp_path: Path) -> None:
+    config = VEHICLES.model_copy(update={"holdout": THREE_KINDS})
+    ingest(config, SIZE, str(tmp_path))
+    with pytest.raises(RecipeError, match="'percent': 10.* instead of .*'pairs': None"):
+        ingest(VEHICLES, SIZE, str(tmp_path))
+    # The same words mean other images where an attribute reads other columns.
+    by_kind = config.attributes | {"identity": AttributeSpec(column="category", width=60)}
+    with pytest.raises(RecipeError, match=r"\['category', 'instance'\].* instead of .*\['category', 'category'\]"):
+        ingest(config.model_copy(update={"attributes": by_kind}), SIZE, str(tmp_path))
 
 
 def test_a_shard_holds_varied_labels(inline: None, tmp_path: Path) -> None:

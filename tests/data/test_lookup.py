@@ -9,6 +9,7 @@ import pytest
 
 from diffusegae.data import lookup as lookup_module
 from diffusegae.data.lookup import MISSING, ImageLookup, LabelIndex
+from diffusegae.data.splits import HeldPairs, Holdout, Stratum
 from tests.stored_images import paint, write_images
 
 COLUMNS = {"kind": 4, "ground": 3, "pose": 5}
@@ -26,6 +27,64 @@ def test_takes_the_pixels_of_any_rows_in_their_order(stored: ImageLookup) -> Non
     labels = stored.labels.matrix(tuple(COLUMNS))
     assert np.array_equal(stored.take(rows), np.stack([paint(labels[row].tolist()) for row in rows]))
     assert stored.take(np.array([], np.int64)).shape == (0, 32, 32, 3)
+
+
+PAIRS = HeldPairs(columns=("ground", "pose"), values=(("ground1", "pose2"), ("ground2", "pose0")))
+HOLDOUT = Holdout(images=40, pairs=(PAIRS,), values={"kind": ("kind3",)})
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> ImageLookup:
+    root = str(tmp_path_factory.mktemp("split"))
+    return ImageLookup(root, write_images(root, COLUMNS, [(0, 0, 0)], holdout=HOLDOUT))
+
+
+def test_each_stratum_is_sampled_from_its_held_out_rows(split: ImageLookup) -> None:
+    kind, ground, pose = split.labels.matrix(tuple(COLUMNS)).T
+    is_pair = ((ground == 1) & (pose == 2)) | ((ground == 2) & (pose == 0))
+    expected = {
+        Stratum.SEEN: split.labels.held_out & ~is_pair & (kind != 3),
+        Stratum.UNSEEN_PAIR: is_pair & (kind != 3),
+        Stratum.UNSEEN_INSTANCE: kind == 3,
+    }
+    for stratum, rows in expected.items():
+        found = split.sample(1000, stratum, np.random.default_rng(0))
+        assert sorted(found.tolist()) == np.flatnonzero(rows).tolist()
+        assert len(found)
+    train = split.sample(1000, False, np.random.default_rng(0))
+    assert not split.labels.held_out[train].any()
+    assert not (is_pair | (kind == 3))[train].any()
+
+
+def test_a_wish_that_training_lacks_is_an_unseen_pair_by_name_or_not(tmp_path: Path) -> None:
+    absent = [(kind, 1, 1) for kind in range(4)]
+    stored = ImageLookup(str(tmp_path), write_images(str(tmp_path), COLUMNS, absent, holdout=HOLDOUT))
+    wished = {"kind": np.array([0, 0, 0, 3]), "ground": np.array([1, 1, 0, 1]), "pose": np.array([1, 2, 1, 1])}
+    assert stored.strata.of(wished).tolist() == [1, 1, 0, 2]
+
+
+def test_only_held_out_rows_are_found_if_asked(split: ImageLookup) -> None:
+    wanted = np.array([(k, g, p) for k in range(4) for g in range(3) for p in range(5)])
+    rows, held = (split.find(wanted, tuple(COLUMNS), held_out=only) for only in (False, True))
+    is_held = (rows != MISSING) & split.labels.held_out[rows]
+    assert np.array_equal(held, np.where(is_held, rows, MISSING))
+    assert 0 < np.sum(held == MISSING) < len(held)
+
+
+def test_nothing_is_found_where_no_row_is_held_out(tmp_path: Path) -> None:
+    stored = ImageLookup(str(tmp_path), write_images(str(tmp_path), COLUMNS, holdout=Holdout(images=0)))
+    assert stored.find(np.array([[0, 0, 0]]), tuple(COLUMNS), held_out=True).tolist() == [MISSING]
+
+
+def test_a_lookup_of_some_rows_knows_no_others(split: ImageLookup, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.array([40, 3, 21])
+    small = ImageLookup(split.uri, split.manifest, split.labels.take(rows))
+    monkeypatch.setattr(lookup_module, "load_labels", None)
+    assert np.array_equal(small.take(np.arange(3)), split.take(rows))
+    wanted = split.labels.matrix(tuple(COLUMNS))[[21, 0]]
+    assert small.find(wanted, tuple(COLUMNS)).tolist() == [2, MISSING]
+    with pytest.raises(ValueError, match="can't tell what training saw"):
+        small.strata  # noqa: B018
 
 
 def test_reads_only_the_row_groups_it_needs(stored: ImageLookup, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +137,7 @@ def test_index_agrees_with_a_dictionary() -> None:
         first.setdefault(tuple(combination), row)
     wanted = generator.integers(0, [7, 50, 3], size=(300, 3))
     expected = [first.get(tuple(combination), MISSING) for combination in wanted.tolist()]
-    assert LabelIndex(labels, [7, 50, 3]).find(wanted).tolist() == expected
+    assert LabelIndex(labels, [7, 50, 3], np.arange(400)).find(wanted).tolist() == expected
 
 
 def test_samples_one_side_of_the_split_without_repeating(stored: ImageLookup) -> None:

@@ -1,6 +1,5 @@
 """Shards and manifest: a split that depends on keys alone, checksums, labels without images, damaged data sets."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +17,17 @@ from diffusegae.data.shards import (
     Recipe,
     describe_shard,
     encode_shard,
-    hash_keys,
-    is_held_out,
     load_labels,
     read_manifest,
     shard_name,
     verify_shards,
     write_manifest,
 )
+from diffusegae.data.splits import Holdout, is_held_out
 
 RECIPE = Recipe(
     source="vehicles", source_config={"seed": 0}, columns=("letter", "font"), image_size=32, encoding="png", quality=0,
-    holdout_percent=20, shard_rows=8,
+    holdout={"images": 20}, shard_rows=8,
 )  # fmt: skip
 
 
@@ -58,6 +56,9 @@ def write_set(root: str, sizes: tuple[int, ...]) -> Manifest:
         source_fingerprint="0",
         columns={"letter": ("a", "b", "c"), "font": ("x", "y")},
         value_counts={"letter": (1, 1, 1), "font": (1, 1)},
+        train_counts={"letter": (1, 0, 1), "font": (1, 1)},
+        holdout=Holdout(images=20),
+        held_counts=(2, 0, 0),
         num_rows=sum(sizes),
         num_train=sum(shard.num_train for shard in shards),
         shards=tuple(shards),
@@ -71,21 +72,7 @@ def test_manifest_comes_back(storage_root: str) -> None:
     manifest = write_set(storage_root, (5, 7))
     assert read_manifest(storage_root) == manifest
     assert manifest.num_held_out + manifest.num_train == manifest.num_rows == 12
-
-
-def test_hash_is_blake2b_little_endian() -> None:
-    expected = int.from_bytes(hashlib.blake2b(b"car-i0001", digest_size=8).digest(), "little")
-    assert hash_keys(["car-i0001"]).tolist() == [expected]
-    assert hash_keys([]).shape == (0,)
-
-
-def test_split_is_a_function_of_the_key() -> None:
-    keys = [f"key-{number}" for number in range(20_000)]
-    held_out = is_held_out(keys, 20)
-    assert abs(held_out.mean() - 0.2) < 4 * np.sqrt(0.2 * 0.8 / len(keys))
-    assert np.array_equal(is_held_out(reversed(keys), 20), held_out[::-1])
-    assert np.array_equal(is_held_out(keys[5:9], 20), held_out[5:9])
-    assert np.all(is_held_out(keys, 30) >= held_out)
+    assert manifest.known("letter").tolist() == [True, False, True]
 
 
 def test_split_does_not_change_with_shards(tmp_path: Path) -> None:
@@ -113,6 +100,16 @@ def test_labels_come_without_images_and_with_their_place(storage_root: str) -> N
     assert np.array_equal(labels.matrix(("font", "letter"))[:, 1], labels.columns["letter"])
     assert labels.columns["font"].dtype == np.int32
     assert np.sum(~labels.held_out) == manifest.num_train
+
+
+def test_a_table_of_some_rows_keeps_their_order_and_place(tmp_path: Path) -> None:
+    labels = load_labels(str(tmp_path), write_set(str(tmp_path), (5, 7)))
+    some = labels.take(np.array([9, 0]))
+    assert len(some) == 2
+    assert (some.shard.tolist(), some.row.tolist()) == ([1, 0], [4, 0])
+    assert some.columns["letter"].tolist() == [0, 0]
+    assert some.columns["font"].tolist() == [1, 0]
+    assert some.held_out.tolist() == labels.held_out[[9, 0]].tolist()
 
 
 def test_whole_shards_pass(storage_root: str) -> None:
@@ -143,7 +140,8 @@ def test_missing_manifest_is_named(storage_root: str) -> None:
         (b"{", "not JSON"),
         (b"[]", "version None"),
         (b'{"format_version": 99}', f"version 99, expected {FORMAT_VERSION}"),
-        (b'{"format_version": 1}', "Field required"),
+        (b'{"format_version": 1}', r"version 1, expected 2; delete the data set and ingest again"),
+        (b'{"format_version": 2}', "Field required"),
     ],
 )
 def test_unusable_manifests_are_named(content: bytes, message: str, tmp_path: Path) -> None:

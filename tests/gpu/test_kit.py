@@ -86,7 +86,7 @@ def test_train_goes_through_all_stages_and_what_comes_back_is_a_checkpoint(
     out, checkpoint = tmp_path / "out", tmp_path / "checkpoint"
     arguments = ["--config", "smoke", "--minutes", "0.2", "--device", "cpu", "--processes", "1", "--out", str(out)]
     text = run_kit("tests.gpu.train", *arguments)
-    assert all(name in text for name in ("pretrain", "refine", "finetune", "LPIPS random x_T"))
+    assert all(name in text for name in ("pretrain", "refine", "finetune", "random x_T: MSE"))
     files = [path for path in out.iterdir()]
     assert len(files) <= bundle.MOST_FILES
     assert max(path.stat().st_size for path in files) <= bundle.PART_BYTES

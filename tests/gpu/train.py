@@ -20,10 +20,14 @@ import torch
 
 from diffusegae.checkpoint import CheckpointMeta
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.data.splits import Stratum
 from diffusegae.editing.editor import Editor
+from diffusegae.evaluation.bench import Bench
+from diffusegae.evaluation.context import Context, build_context
+from diffusegae.evaluation.results import Finding, Judged
+from diffusegae.evaluation.running import measure_method, measure_references
 from diffusegae.images import encode_image
-from diffusegae.metrics.evaluation import Evaluation, evaluate
-from diffusegae.metrics.report import Curves, summary_text, write_report
+from diffusegae.report.evaluation_page import Curves, summary_text, write_evaluation
 from diffusegae.schema import AttributeSchema
 from diffusegae.training.stages import StageInputs
 from tests.gpu.budget import Shares
@@ -57,9 +61,8 @@ def main() -> None:
     logger.info("%d pictures rendered in %.1f s", len(world.pixels), rendered)
     runs = train_all(world, device, deadline)
     with tempfile.TemporaryDirectory() as folder:
-        evaluation = judge(world, runs, device, deadline, Path(folder))
-        missing = [note for note in evaluation.notes if "not measured" in note]
-        text = "\n\n".join([describe(device), training_table(runs), summary_text(evaluation), *missing])
+        summary = judge(world, runs, device, deadline, Path(folder))
+        text = "\n\n".join([describe(device), training_table(runs), summary])
         write_all(world, runs, text, device, Path(folder), arguments.out)
     print(text)
 
@@ -81,7 +84,7 @@ def train_all(world: World, device: torch.device, deadline: float) -> list[Stage
     return [first, second, train_stage("finetune", inputs, pixels, left("finetune"))]
 
 
-def judge(world: World, runs: Sequence[StageRun], device: torch.device, deadline: float, output: Path) -> Evaluation:
+def judge(world: World, runs: Sequence[StageRun], device: torch.device, deadline: float, output: Path) -> str:
     """Judge stages 2 and 3 on as many images as the rest of the time allows, at most the config's numbers."""
     config, schema = world.config, world.schema
     names = {"refine": "stage 2", "finetune": "stage 3"}
@@ -92,16 +95,34 @@ def judge(world: World, runs: Sequence[StageRun], device: torch.device, deadline
     fewer = {name: max(8, int(share * getattr(settings, name))) for name in ("num_reconstructions", "num_edits")}
     logger.info("judging %s", fewer)
     judged = config.model_copy(update={"evaluate": settings.model_copy(update=fewer)})
-    evaluation = evaluate(editors, MemoryLookup(world), judged, schema, output)
-    write_report(evaluation, judged, output, curves_of(runs))
-    return evaluation
+    context = build_context(MemoryLookup(world), judged, schema)
+    subjects = {name: [judge_one(name, editor, context, runs)] for name, editor in editors.items()}
+    references = measure_references(context)
+    write_evaluation(subjects, references, judged, schema, output, curves=curves_of(runs))
+    return summary_text(subjects, references, schema)
+
+
+def judge_one(name: str, editor: Editor, context: Context, runs: Sequence[StageRun]) -> Judged:
+    """Measure one editor."""
+    measured = measure_method(Bench.of(editor, context), "diffusegae")
+    finding = Finding(
+        name=name,
+        title=name,
+        seed=context.config.seed,
+        metrics=measured.metrics,
+        seconds=sum(run.seconds for run in runs),
+        images=runs[0].num_samples,
+        parameters=sum(editor.model.parameter_counts().values()),
+        fingerprint=name,
+    )
+    return Judged(finding, measured)
 
 
 def planned_steps(config: PipelineConfig) -> int:
-    """Return the images times steps that judging one editor takes, as `metrics.scores.planned_steps` counts them."""
+    """Return the images times steps that judging one editor takes, in all three strata."""
     settings, m = config.evaluate, len(config.data.attributes)
     reconstructions = settings.num_reconstructions * (2 * config.sampling.steps + settings.edit_steps)
-    return int(reconstructions + settings.edit_steps * settings.num_edits * ((2 + m) / m + 1))
+    return len(Stratum) * int(reconstructions + settings.edit_steps * settings.num_edits * ((2 + m) / m + 1))
 
 
 def sampling_rate(editor: Editor) -> float:
@@ -152,8 +173,6 @@ def write_all(world: World, runs: Sequence[StageRun], text: str, device: torch.d
             (folder / f"{run.name}.png").write_bytes(encode_image(run.grid))
     (folder / "machine.json").write_text(json.dumps(facts(device), indent=1))
     (folder / "summary.txt").write_text(text)
-    for weights in folder.glob("*.safetensors"):  # the judge's: it is trained again in a minute
-        weights.unlink()
     zip_folder(folder, out / FIGURES)
     try:
         write_parts(runs[-1].model.state_dict(), meta_of(runs[-1], world.schema), out)

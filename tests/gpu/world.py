@@ -16,8 +16,9 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.feed import Columns, Feed, FeedBatch, GroupSampler, sample_rows
 from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.records import Skipped
-from diffusegae.data.shards import LabelTable, Manifest, Recipe, is_held_out
+from diffusegae.data.shards import LabelTable, Manifest, Recipe
 from diffusegae.data.sources import VehicleSource
+from diffusegae.data.splits import Holdout, Strata, Stratum, is_held_out, resolve_holdout
 from diffusegae.schema import AttributeSchema
 from tests.gpu.samples import schema_of, vehicle_source
 
@@ -32,6 +33,7 @@ class World:
     pixels: UInt8[np.ndarray, "rows size size 3"]
     labels: dict[str, Int[np.ndarray, " rows"]]
     held_out: Bool[np.ndarray, " rows"]
+    holdout: Holdout
 
     @cached_property
     def schema(self) -> AttributeSchema:
@@ -54,11 +56,16 @@ def render_world(config: PipelineConfig, processes: int = 0) -> World:
         with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
             parts = list(pool.map(partial(_render, source), units))
     keys = [key for _, part, _ in parts for key in part]
+    labels = {name: np.concatenate([labels[name] for _, _, labels in parts]) for name in source.vocabularies}
+    found = source.combinations(tuple(source.vocabularies))
+    holdout = resolve_holdout(config.data.holdout, schema_of(config), found)
+    strata = Strata(holdout, source.vocabularies).of(labels)
     return World(
         config=config,
         pixels=np.concatenate([pixels for pixels, _, _ in parts]),
-        labels={name: np.concatenate([labels[name] for _, _, labels in parts]) for name in source.vocabularies},
-        held_out=is_held_out(keys, config.data.holdout_percent),
+        labels=labels,
+        held_out=is_held_out(keys, holdout.images) | (strata != Stratum.SEEN),
+        holdout=holdout,
     )
 
 
@@ -108,13 +115,19 @@ def plan_batches(world: World, shared: int | None, batch_size: int, held_out: bo
 class MemoryLookup(ImageLookup):
     """The judge's access to a world in memory."""
 
-    def __init__(self, world: World) -> None:
-        super().__init__("memory", _manifest(world))
+    def __init__(self, world: World, labels: LabelTable | None = None) -> None:
+        super().__init__("memory", _manifest(world), labels)
         self.world = world
+
+    def restricted(self, labels: LabelTable) -> "MemoryLookup":
+        """Return a lookup that knows the rows of a table alone."""
+        return MemoryLookup(self.world, labels)
 
     @cached_property
     def labels(self) -> LabelTable:
-        """Labels and split of all rows."""
+        """Labels and split of all rows, or of those that are known."""
+        if self._given is not None:
+            return self._given
         count = len(self.world.held_out)
         return LabelTable(
             columns=self.world.labels,
@@ -125,7 +138,7 @@ class MemoryLookup(ImageLookup):
 
     def take(self, rows: Int[np.ndarray, " count"]) -> UInt8[np.ndarray, "count size size 3"]:
         """Return the pixels of rows."""
-        return self.world.pixels[rows]
+        return self.world.pixels[self.labels.row[rows]]
 
 
 def _manifest(world: World) -> Manifest:
@@ -137,18 +150,25 @@ def _manifest(world: World) -> Manifest:
         image_size=world.config.model.image_size,
         encoding=data.encoding,
         quality=0,
-        holdout_percent=data.holdout_percent,
+        holdout=data.holdout.model_dump(mode="json"),
         shard_rows=data.shard_rows,
     )
-    counts = {
-        name: tuple(np.bincount(world.labels[name], minlength=len(known)).tolist())
-        for name, known in vocabularies.items()
-    }
+    strata = Strata(world.holdout, vocabularies).of(world.labels)[world.held_out]
+    counts, train_counts = (
+        {
+            name: tuple(np.bincount(world.labels[name][rows], minlength=len(known)).tolist())
+            for name, known in vocabularies.items()
+        }
+        for rows in (slice(None), ~world.held_out)
+    )
     return Manifest(
         recipe=recipe,
         source_fingerprint=repr(vehicle_source(world.config).world),
         columns=vocabularies,
         value_counts=counts,
+        train_counts=train_counts,
+        holdout=world.holdout,
+        held_counts=tuple(np.bincount(strata, minlength=len(Stratum)).tolist()),
         num_rows=len(world.held_out),
         num_train=int((~world.held_out).sum()),
         shards=(),

@@ -15,12 +15,11 @@ import torch
 
 from diffusegae.metrics import features
 from diffusegae.metrics.features import (
-    AlexTrunk,
     LpipsDistance,
     Network,
     PerceptualWeightsMissing,
+    Trunk,
     VggFeatures,
-    VggTrunk,
     prepare,
     read_weights,
 )
@@ -84,22 +83,25 @@ def test_small_pictures_are_enlarged_until_the_shorter_side_has_64_pixels(
 def test_distance_is_the_head_weighted_squared_difference_of_unit_features() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        trunk = AlexTrunk()
-    ones = [torch.ones(width) for width in AlexTrunk.widths]
+        trunk = Trunk("alex")
+    ones = [torch.ones(block.width) for block in features.BLOCKS["alex"]]
     a, b = smooth_pair()
     expected = torch.zeros(1)
     with torch.no_grad():
         for x, y in zip(trunk(prepare(a)), trunk(prepare(b)), strict=True):
             cosine = torch.nn.functional.cosine_similarity(x, y, dim=1, eps=1e-10)
             expected += (2 - 2 * cosine).mean(dim=(1, 2))  # |u - v|^2 of unit vectors
-    torch.testing.assert_close(LpipsDistance("alex", trunk, ones)(a, b), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(LpipsDistance(trunk, ones)(a, b), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_trunks_return_five_maps_of_their_widths() -> None:
-    for trunk in (AlexTrunk(), VggTrunk()):
-        maps = trunk(torch.zeros(1, 3, 64, 64))
-        assert tuple(level.shape[1] for level in maps) == trunk.widths
-    assert VggFeatures(VggTrunk())(torch.zeros(2, 3, 32, 32)).shape == (2, VggFeatures.dim)
+def test_trunks_return_five_maps_of_their_widths_and_sides() -> None:
+    shapes: dict[Network, list[tuple[int, int]]] = {
+        "alex": [(64, 15), (192, 7), (384, 3), (256, 3), (256, 3)],
+        "vgg16": [(64, 64), (128, 32), (256, 16), (512, 8), (512, 4)],
+    }
+    for network, expected in shapes.items():
+        assert [level.shape[1:3] for level in Trunk(network)(torch.zeros(1, 3, 64, 64))] == expected
+    assert VggFeatures(Trunk("vgg16"))(torch.zeros(2, 3, 32, 32)).shape == (2, 512)
 
 
 @needs_weights

@@ -105,7 +105,7 @@ def test_a_fingerprint_follows_what_decides_the_result_and_nothing_else() -> Non
         fingerprint("seed=1"),
         fingerprint("pretrain.learning_rate=1"),
         fingerprint("model.unet.base_width=16"),
-        fingerprint("data.holdout_percent=30"),
+        fingerprint("data.holdout.images=30"),
         fingerprint("data.lanes=2"),
         fingerprint(before="another"),
     ]

@@ -38,7 +38,8 @@ def test_a_set_that_fits_is_read_once_and_a_larger_one_every_epoch(tmp_path: Pat
     write_latent_manifest(str(tmp_path), LatentManifest(width=32, encoder="e", shards=shards))
 
     def read(*settings: str) -> int:
-        job = TrainingJob(stage="refine", config=smoke_config(*settings), attributes=SCHEMA, rows=str(tmp_path))
+        config = smoke_config("data.holdout.images=20", *settings)
+        job = TrainingJob(stage="refine", config=config, attributes=SCHEMA, rows=str(tmp_path))
         work = stage_workload(job)
         assert (work.amount, work.steps, work.unit) == (320, 20, "GROUPs")
         return work.bytes_read

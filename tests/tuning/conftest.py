@@ -29,6 +29,7 @@ WIDTH, SHARD_ROWS = 32, 50
 ATTRIBUTES = (
     "data.attributes={vehicle: {column: kind, group_column: instance, width: 8}, ground: {width: 8}, pose: {width: 8}}"
 )
+HOLDOUT = "data.holdout={images: 20}"
 
 
 def write_latents(uri: str, columns: Mapping[str, int], encoder: str = "e") -> np.ndarray:
@@ -76,7 +77,7 @@ def vehicle_schema() -> AttributeSchema:
 
 
 def sweep_config(*overrides: str) -> PipelineConfig:
-    return smoke_config(ATTRIBUTES, "tune.length=1", *overrides)
+    return smoke_config(ATTRIBUTES, HOLDOUT, "tune.length=1", *overrides)
 
 
 @pytest.fixture(scope="session")

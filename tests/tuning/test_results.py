@@ -30,7 +30,7 @@ DIMENSIONS = dimensions_of(CONFIG)
 
 
 def record(number: int, status: Status, leak: float, error: float, **point: float | str) -> TrialRecord:
-    metrics = {"score": 1 - leak - 0.5 * error, "own": 1.0, "leak": leak, "error": error, "probe/mean_excess": leak / 2}
+    metrics = {"score": 1 - leak - 0.5 * error, "own": 1.0, "leak": leak, "error": error, "probe/mean_leak": leak / 2}
     drawn = own_point(CONFIG, DIMENSIONS) | {key.replace("__", "."): value for key, value in point.items()}
     report = Report(number=4, samples_seen=320, metrics=metrics)
     return TrialRecord(number=number, point=drawn, status=status, reports=(report,))
@@ -75,7 +75,7 @@ def test_the_table_has_every_trial_with_the_settings_it_ran_with(results: list[T
     first = rows[0]
     assert (first["refine.lambda_ss"], first["data.attributes.pose.width"], first["groups"]) == ("3", "12", "320")
     assert [rows[2]["model.gae.widths"], rows[1]["model.gae.normalise_parts"]] == ["4 x 64", "false"]
-    assert float(first["mean_excess"]) == 0.05
+    assert float(first["mean_leak"]) == 0.05
 
 
 def test_the_markdown_names_the_front_the_winner_and_the_config(results: list[TrialResult]) -> None:

@@ -10,13 +10,15 @@ from diffusegae.tuning.score import ERROR, LEAK, OWN, SCORE, WORST, Score, score
 CHANCE = np.array([1 / 2, 1 / 5])
 
 
-def matrix(accuracy: list[list[float]]) -> ProbeMatrix:
-    return ProbeMatrix(("a", "b"), np.array(accuracy), np.ones(2), CHANCE, CHANCE, 10, 10)
+UNKNOWN = float("nan")
 
 
-def scored(accuracy: list[list[float]]) -> Score:
+def scored(accuracy: list[list[float]], references: tuple[float, float] = (1 / 5, 1 / 2)) -> Score:
+    """Score a matrix in which the two foreign entries have these references."""
     z = np.random.default_rng(0).normal(size=(50, 3))
-    return score_of(matrix(accuracy), z, z, np.zeros(3), np.ones(3))
+    reference = np.array([[UNKNOWN, references[0]], [references[1], UNKNOWN]])
+    probe = ProbeMatrix(("a", "b"), np.array(accuracy), reference, CHANCE)
+    return score_of(probe, z, z, np.zeros(3), np.ones(3))
 
 
 def test_perfect_codes_score_one_and_blind_ones_zero() -> None:
@@ -30,7 +32,14 @@ def test_accuracies_count_from_chance() -> None:
     assert score.leak == pytest.approx((0.5 + 0.0) / 2)
 
 
-def test_a_pair_below_chance_does_not_make_up_for_another() -> None:
+def test_a_leak_counts_from_its_reference_and_from_chance_where_none_was_measured() -> None:
+    accuracy = [[1, 0.2], [0.5, 1]]
+    assert scored(accuracy).leak == 0
+    assert scored(accuracy, (0.1, 0.5)).leak == pytest.approx(0.1 / 0.9 / 2)
+    assert scored(accuracy, (UNKNOWN, UNKNOWN)).leak == 0
+
+
+def test_a_pair_below_its_zero_does_not_make_up_for_another() -> None:
     assert scored([[1, 0.6], [0.1, 1]]).leak == scored([[1, 0.6], [0.5, 1]]).leak == pytest.approx(0.25)
 
 

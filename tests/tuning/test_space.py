@@ -91,7 +91,8 @@ def test_a_partition_adds_up_and_leaves_every_part_two(widths: list[float], tota
 
 
 def test_the_schema_follows_the_partition() -> None:
-    config = smoke_config("data.attributes={a: {width: 4}, b: {width: 14}, c: {width: 6}}")
+    attributes = "data.attributes={a: {width: 4}, b: {width: 14}, c: {width: 6}}"
+    config = smoke_config(attributes, "data.holdout={images: 20}")
     assert schema_at(tiny_schema(8, 8, 8), config).widths == (4, 14, 6)
 
 

@@ -36,7 +36,7 @@ def tracked(job: SweepJob, empty_database: Path) -> SweepJob:
 
 def figures(score: float) -> dict[str, float]:
     return {
-        "score": score, "own": 1.0, "leak": 0.1, "error": 0.2, "probe/mean_excess": 0.0, "probe/max_excess": 0.1,
+        "score": score, "own": 1.0, "leak": 0.1, "error": 0.2, "probe/mean_leak": 0.0, "probe/max_leak": 0.1,
         "probe/pose/pose": 0.9, "probe/pose/ground": 0.2,
     }  # fmt: skip
 

@@ -58,7 +58,7 @@ def test_scores_rise_with_training_and_name_every_part(schema: AttributeSchema, 
     last = trial.judge()
     assert last[SCORE] > first[SCORE] + 0.2
     assert last[SCORE] == pytest.approx(last[OWN] - last[LEAK] - 0.5 * last[ERROR])
-    assert {"probe/vehicle/ground", "probe/mean_excess", "loss/swap", "loss/reconstruction"} <= set(last)
+    assert {"probe/vehicle/ground", "probe/mean_leak", "loss/swap", "loss/reconstruction"} <= set(last)
 
 
 def test_judging_does_not_touch_the_fitted_rows_labels_or_the_weights(schema: AttributeSchema, split: Split) -> None:

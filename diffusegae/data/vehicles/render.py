@@ -45,14 +45,17 @@ class VehicleWorld:
         """Count all combinations."""
         return self.num_kinds * self.num_instances * self.num_poses * self.num_backgrounds
 
-    def render(self, kind: int, instance: int, background: int, pose: int) -> npt.NDArray[np.uint8]:
-        """Render one combination as [size, size, 3]; equals the same slice of `render_layer`."""
+    def render(self, kind: int, instance: int, background: int, pose: int, draw: int = 0) -> npt.NDArray[np.uint8]:
+        """Render one combination as [size, size, 3]; draw 0 equals the same slice of `render_layer`.
+
+        Every other `draw` (0 to 2**32 - 1) shows it by a camera and light of its own, as far off as `jitter` allows.
+        """
         chosen = self._backgrounds[background : background + 1]
-        return composite(chosen, _foreground(self, kind, instance, pose)).squeeze(axis=0)
+        return composite(chosen, _foreground(self, kind, instance, pose, draw)).squeeze(axis=0)
 
     def render_layer(self, kind: int, instance: int, pose: int) -> npt.NDArray[np.uint8]:
         """Render an instance in a pose on every background: [num_backgrounds, size, size, 3]."""
-        return composite(self._backgrounds, _foreground(self, kind, instance, pose))
+        return composite(self._backgrounds, _foreground(self, kind, instance, pose, 0))
 
     def layers(self) -> Iterator[tuple[int, int, int]]:
         """Yield every (kind, instance, pose), the pose running fastest."""
@@ -95,9 +98,10 @@ def _mesh(kind: int, instance: int, seed: int) -> Mesh:
 
 
 @lru_cache(maxsize=128)
-def _foreground(world: VehicleWorld, kind: int, instance: int, pose: int) -> Layer:
+def _foreground(world: VehicleWorld, kind: int, instance: int, pose: int, draw: int) -> Layer:
     degrees = world.pose_degrees(pose)
-    random = np.random.default_rng([world.seed, 31, kind, instance, round(degrees * 1000)])
+    entropy = [world.seed, 31, kind, instance, round(degrees * 1000)]
+    random = np.random.default_rng([*entropy, draw] if draw else entropy)
     view = draw_view(degrees, world.jitter, random)
     return draw_layer(_mesh(kind, instance, world.seed), view, world.size)
 

@@ -7,6 +7,7 @@ import pytest
 
 from diffusegae.data.vehicles import KINDS, VehicleWorld
 from diffusegae.data.vehicles.render import _foreground, _mesh
+from diffusegae.data.vehicles.scene import draw_layer, draw_view
 from diffusegae.data.vehicles.textures import texture_stack
 
 _WORLD = VehicleWorld(num_kinds=3, num_instances=2, num_backgrounds=7, seed=3)
@@ -28,6 +29,18 @@ def test_rendering_is_pure_and_survives_pickling() -> None:
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(_WORLD)).render_layer(1, 0, 2), before)
 
 
+def test_a_draw_moves_camera_and_light_and_nothing_else() -> None:
+    still = VehicleWorld(num_kinds=3, num_instances=2, num_backgrounds=7, seed=3, jitter=0.0)
+    np.testing.assert_array_equal(still.render(2, 1, 5, 3, draw=4), still.render(2, 1, 5, 3))
+    pictures = [_WORLD.render(2, 1, 5, 3, draw=draw).tobytes() for draw in (0, 1, 2, 2**32 - 1, 1)]
+    assert pictures[0] == _WORLD.render(2, 1, 5, 3).tobytes()
+    assert pictures[1] == pictures[4]
+    assert len(set(pictures)) == 4
+    # Draw 0 is the picture that data sets hold since before there were draws.
+    view = draw_view(_WORLD.pose_degrees(3), 1.0, np.random.default_rng([3, 31, 2, 1, 180_000]))
+    np.testing.assert_array_equal(_foreground(_WORLD, 2, 1, 3, 0).ink, draw_layer(_mesh(2, 1, 3), view, 32).ink)
+
+
 def test_counts_of_a_world_do_not_change_a_picture() -> None:
     larger = VehicleWorld(num_kinds=12, num_instances=9, num_backgrounds=20, seed=3)
     np.testing.assert_array_equal(larger.render(2, 1, 5, 3), _WORLD.render(2, 1, 5, 3))
@@ -36,7 +49,7 @@ def test_counts_of_a_world_do_not_change_a_picture() -> None:
 def test_away_from_vehicle_and_shadow_the_background_is_untouched() -> None:
     backgrounds = texture_stack(7, 32, 3)
     for kind, instance, pose in ((0, 0, 0), (1, 1, 3), (2, 0, 5)):
-        untouched = (_foreground(_WORLD, kind, instance, pose).keep == 256).all(axis=-1)
+        untouched = (_foreground(_WORLD, kind, instance, pose, 0).keep == 256).all(axis=-1)
         assert untouched.mean() > 0.15
         layer = _WORLD.render_layer(kind, instance, pose)
         np.testing.assert_array_equal(layer[:, untouched], backgrounds[:, untouched])
