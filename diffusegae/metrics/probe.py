@@ -15,7 +15,7 @@ A decoder is not linear, so a small MLP reads the parts too (`read_mlp`).
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, permutations, product
+from itertools import pairwise, permutations
 
 import numpy as np
 import torch
@@ -62,35 +62,6 @@ class LabelledCodes:
 
 
 @dataclass(frozen=True)
-class ProbeMatrix:
-    """Accuracy of each attribute (columns) from each part (rows), with what it is to be held against."""
-
-    names: tuple[str, ...]
-    accuracy: Float[np.ndarray, "m m"]
-    reference: Float[np.ndarray, "m m"]  # of the own value and nothing else; the diagonal is NaN
-    chance: Float[np.ndarray, " m"]  # 1 / |A|
-
-    @property
-    def diagonal(self) -> Float[np.ndarray, " m"]:
-        """Accuracy of each attribute from its own part; the aim is 1."""
-        return np.diagonal(self.accuracy)
-
-    @property
-    def leak(self) -> Float[np.ndarray, "m m"]:
-        """Accuracy minus reference; the aim is 0. NaN on the diagonal and where nothing was measured."""
-        return np.asarray(self.accuracy - self.reference)
-
-    def as_metrics(self) -> dict[str, float]:
-        """Return flat metrics: `probe/<part>/<attribute>`, and the signed `probe/mean_leak` and `probe/max_leak`."""
-        entries = zip(product(self.names, repeat=2), self.accuracy.ravel().tolist(), strict=True)
-        leaks = self.leak[~np.isnan(self.leak)]
-        return {f"probe/{part}/{attribute}": value for (part, attribute), value in entries} | {
-            "probe/mean_leak": float(mean(leaks)),
-            "probe/max_leak": float(leaks.max()) if len(leaks) else float("nan"),
-        }
-
-
-@dataclass(frozen=True)
 class PartReadings:
     """What a probe read from each part of each held-out code: 1 right, 0 wrong, NaN not measured.
 
@@ -121,11 +92,6 @@ class PartReadings:
                 found[f"reads/{part}/{name}"] = self.reads[:, r, a]
         found[f"{prefix}leak"] = mean(self.leak.reshape(len(self.leak), -1), axis=1)
         return found if prefix else found | {f"full/{name}": self.full[:, a] for a, name in enumerate(self.names)}
-
-    def matrix(self) -> ProbeMatrix:
-        """Return the means over the rows; the reference is over the same rows as the leak."""
-        accuracy = mean(self.reads, axis=0)
-        return ProbeMatrix(self.names, accuracy, accuracy - mean(self.leak, axis=0), self.chance)
 
 
 def read_linear(codes: Codes, labels: Values, others: Others) -> Answers:

@@ -27,7 +27,8 @@ TRUTHS = (
     " instance: a value that no training image has. No ground truth of an edit has trained a model, a probe or the"
     " classifier: it is rendered for the purpose, or held out."
 )
-NO_TRUTHS = "There is no ground truth of any edit in this set: edits are judged by the attribute classifier alone."
+EDITS = {"replace": "replacement", "recombine": "recombination"}
+NO_TRUTHS = " There is no ground truth of any {} in this set; it is judged by the attribute classifier alone."
 PROBES = (
     "Held-out accuracy of a probe that reads one part of the code and guesses one attribute. A part should know its own"
     " attribute and no other. Leak = accuracy − reference, what the same probe reads from codes that hold the own value"
@@ -164,9 +165,14 @@ def _judged(content: Content) -> str:
     """Return how much was judged in each stratum, against which ground truth, and how well the classifier reads."""
     figures = [*COUNTED, *KINDS, *(f"judge/accuracy/{name}" for name in content.names)]
     rows = [Row(label_of(figure), [Cell(_amount(content, figure, s)) for s in content.strata]) for figure in figures]
-    has_truth = any(content.known.get(at("truths/none", s), 1.0) < 1 for s in content.strata)
+    found = {metric for figures in content.summary.values() for metric in figures}
+
+    def has(figure: str) -> bool:
+        return bool(found & {at(figure, stratum) for stratum in content.strata})
+
+    lacking = [what for edit, what in EDITS.items() if has(f"{edit}/count") and not has(f"{edit}/mse")]
     table = html.table([Cell(""), *(Cell(WORDS[stratum]) for stratum in content.strata)], rows)
-    return html.paragraph(TRUTHS if has_truth else NO_TRUTHS) + table
+    return html.paragraph(TRUTHS + "".join(NO_TRUTHS.format(what) for what in lacking)) + table
 
 
 def _amount(content: Content, figure: str, stratum: str) -> str:

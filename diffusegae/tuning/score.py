@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from diffusegae.config.tuning import ScoreWeights
-from diffusegae.metrics.probe import ProbeMatrix
+from diffusegae.tuning.matrix import ProbeMatrix
 
 SCORE, OWN, LEAK, ERROR = "score", "own", "leak", "error"
 LEAST_SPREAD = 1e-3  # of the largest; a dead dimension must not count as much as a live one

@@ -28,13 +28,14 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.feed import Feed, FeedBatch, GroupSampler
 from diffusegae.data.records import LATENT
 from diffusegae.editing.latents import local_checkpoint
-from diffusegae.metrics.probe import LabelledCodes, ProbeMatrix, measure_parts
+from diffusegae.metrics.probe import LabelledCodes, measure_parts
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import AttributeSchema
 from diffusegae.training.refine import build_refine
 from diffusegae.training.stages import Stage, StageInputs
 from diffusegae.training.step import Averages, TrainingError, TrainingState
 from diffusegae.tuning.ledger import Report
+from diffusegae.tuning.matrix import ProbeMatrix
 from diffusegae.tuning.rows import LatentRows, Split
 from diffusegae.tuning.score import WORST, score_of
 
@@ -138,7 +139,7 @@ class Trial:
             shuffles=1,
             full=False,
         )
-        return readings.matrix()
+        return ProbeMatrix.of(readings)
 
 
 def _build(config: PipelineConfig, schema: AttributeSchema, split: Split) -> Stage[DiffuseGAE]:

@@ -16,6 +16,7 @@ from diffusegae.metrics.classifier import ClassifierSettings, LabelledImages, tr
 from diffusegae.metrics.edits import Judge, copied, read_right, reading_figures
 from diffusegae.metrics.probe import LabelledCodes, PartReadings, Probe, measure_parts, read_linear, read_mlp
 from diffusegae.metrics.uncertainty import Interval, resample
+from diffusegae.tuning.matrix import ProbeMatrix
 
 VALUES = (6, 5)
 NAMES = ("thing", "ground")
@@ -69,7 +70,7 @@ def test_codes_that_leak_nothing_have_a_leak_of_zero_though_they_score_below_cha
     leak = interval_of(readings)
     assert leak.low <= 0 <= leak.high
     assert leak.high - leak.low < 0.05
-    matrix = readings.matrix()
+    matrix = ProbeMatrix.of(readings)
     assert (matrix.accuracy - matrix.chance)[0, 1] < -0.03  # what counted from chance hid a leak of as much
 
 

@@ -17,6 +17,7 @@ from diffusegae.metrics.probe import (
     shuffle_within,
     split_in_proportion,
 )
+from diffusegae.tuning.matrix import ProbeMatrix
 
 CARDINALITIES = (3, 4)
 NAMES = ("shape", "colour")
@@ -37,7 +38,7 @@ def measure(leak: float) -> PartReadings:
 
 
 def test_disentangled_codes_give_ones_on_the_diagonal_and_their_reference_elsewhere() -> None:
-    matrix = measure(leak=0.0).matrix()
+    matrix = ProbeMatrix.of(measure(leak=0.0))
     assert matrix.diagonal.tolist() == [1.0, 1.0]
     assert matrix.chance.tolist() == [1 / 3, 1 / 4]
     assert matrix.accuracy[0, 1] == pytest.approx(1 / 4, abs=0.08)
@@ -48,7 +49,7 @@ def test_disentangled_codes_give_ones_on_the_diagonal_and_their_reference_elsewh
 
 def test_a_leak_into_the_first_part_shows_in_the_first_row() -> None:
     readings = measure(leak=2.0)
-    matrix = readings.matrix()
+    matrix = ProbeMatrix.of(readings)
     assert matrix.accuracy[0, 1] > 0.95
     assert matrix.as_metrics()["probe/max_leak"] == matrix.leak[0, 1] == pytest.approx(3 / 4, abs=0.08)
     assert abs(matrix.leak[1, 0]) < 0.08
@@ -57,7 +58,7 @@ def test_a_leak_into_the_first_part_shows_in_the_first_row() -> None:
 
 def test_figures_are_per_row_and_their_means_are_the_matrix() -> None:
     readings = measure(leak=2.0)
-    figures, matrix = readings.figures(), readings.matrix()
+    figures, matrix = readings.figures(), ProbeMatrix.of(readings)
     assert {name: len(values) for name, values in figures.items()} == dict.fromkeys(
         ["own/shape", "own/colour", "leak/shape/colour", "leak/colour/shape", "reads/shape/colour",
          "reads/colour/shape", "leak", "full/shape", "full/colour"], 400,
@@ -82,7 +83,7 @@ def held_out_combinations() -> tuple[LabelledCodes, LabelledCodes]:
 def test_the_reference_is_the_best_guess_from_the_own_value_below_chance_where_combinations_are_held_out() -> None:
     train, test = held_out_combinations()
     parts = (slice(0, 5), slice(5, 11), slice(11, 18))
-    found = measure_parts(train, test, parts, "abc", (5, 6, 7), seed=0).matrix()
+    found = ProbeMatrix.of(measure_parts(train, test, parts, "abc", (5, 6, 7), seed=0))
     for r, a in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]:
         best = []
         for row in test.labels:
@@ -116,7 +117,7 @@ def test_the_own_value_may_be_finer_than_what_is_read() -> None:
     def leak_of(own: np.ndarray) -> float:
         train, test = (LabelledCodes(codes[h], labels[h], own[h]) for h in (slice(0, 1600), slice(1600, 2400)))
         readings = measure_parts(train, test, (slice(0, 12), slice(12, 16)), NAMES, (2, 4), seed=0)
-        return float(readings.matrix().leak[0, 1])
+        return float(ProbeMatrix.of(readings).leak[0, 1])
 
     assert leak_of(own) == pytest.approx(0, abs=0.01)
     assert leak_of(labels) > 0.1
@@ -132,14 +133,14 @@ def test_values_that_training_has_not_and_rows_that_nothing_can_be_shuffled_with
     assert not np.isnan(readings.reads[1:]).any()
     assert np.isnan(readings.reference[0, 0, 1])  # the only row of its shape
     assert np.isnan(readings.figures()["leak"][0])
-    assert not np.isnan(readings.matrix().leak[0, 1])
+    assert not np.isnan(ProbeMatrix.of(readings).leak[0, 1])
 
 
 def test_constant_dimensions_answer_the_most_frequent_training_value() -> None:
     codes = np.zeros((10, 2))
     train = LabelledCodes(codes, np.array([[0, 1]] * 7 + [[1, 0]] * 3))
     test = LabelledCodes(codes, np.array([[0, 1]] * 4 + [[1, 1]] * 6))
-    matrix = measure_parts(train, test, (slice(0, 1), slice(1, 2)), NAMES, (2, 2), seed=0).matrix()
+    matrix = ProbeMatrix.of(measure_parts(train, test, (slice(0, 1), slice(1, 2)), NAMES, (2, 2), seed=0))
     assert matrix.accuracy.tolist() == [[0.4, 1.0]] * 2
 
 

@@ -2,12 +2,13 @@
 
 import dataclasses
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from diffusegae.evaluation.measured import Measured
-from diffusegae.evaluation.results import Results
+from diffusegae.evaluation.results import Judged, Results
 from diffusegae.report.comparison_page import write_comparison
 from tests.report.conftest import CONFIG, SCHEMA, Subjects, judge, make_references, measured_row, parse
 
@@ -82,10 +83,24 @@ def test_what_was_judged_is_counted_by_stratum_and_kind_of_truth(text: str) -> N
 
 
 def test_a_set_without_ground_truth_says_so(results: Results, subjects: Subjects, tmp_path: Path) -> None:
-    page = write(subjects, make_references(kind="none"), results, tmp_path)
-    assert "edits are judged by the attribute classifier alone" in page
-    assert "rendered for the purpose" not in page
+    lacking = {name: [without_truths(each, "replace") for each in judged] for name, judged in subjects.items()}
+    page = write(lacking, make_references(kind="none"), results, tmp_path)
+    assert "no ground truth of any replacement in this set; it is judged by the attribute classifier alone" in page
+    assert "no ground truth of any recombination" not in page  # told of each by itself
     assert "floor: two draws" not in page
+
+
+def without_truths(judged: Judged, measure: str) -> Judged:
+    """Return the same with no figure that needs a true picture."""
+    found = judged.measured
+    if measure not in found.items:
+        return judged
+    nothing = {
+        name for name in found.items[measure].figures if name.split("/")[0] in ("mse", "ssim", "lpips", "copied")
+    }
+    figures = {name: values for name, values in found.items[measure].figures.items() if name not in nothing}
+    measured = replace(found, items={**found.items, measure: replace(found.items[measure], figures=figures)})
+    return Judged(judged.finding.model_copy(update={"metrics": measured.metrics}), measured)
 
 
 def test_strata_without_images_are_left_out_and_said(results: Results, tmp_path: Path) -> None:

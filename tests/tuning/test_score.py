@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from diffusegae.config.tuning import ScoreWeights
-from diffusegae.metrics.probe import ProbeMatrix
+from diffusegae.tuning.matrix import ProbeMatrix
 from diffusegae.tuning.score import ERROR, LEAK, OWN, SCORE, WORST, Score, score_of, unexplained
 
 CHANCE = np.array([1 / 2, 1 / 5])
