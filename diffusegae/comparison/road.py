@@ -30,7 +30,6 @@ from diffusegae.evaluation.results import (
     Finding,
     Judged,
     gather,
-    write_results,
 )
 from diffusegae.evaluation.subjects import load_subject
 from diffusegae.evaluation.tasks import measure_all
@@ -118,7 +117,7 @@ class Comparison:
         def write(output: Path) -> None:
             rows = [*found.values(), *(each for variants in studied.values() for each in variants.values())]
             results = gather({j.finding.fingerprint: j.finding for each in rows for j in each}.values())
-            write_results(results, output)
+            (output / RESULTS).write_text(results.model_dump_json(indent=1), encoding="utf-8")
             ours = OURS if OURS in found else next(iter(found))
             write_comparison(
                 results, found, true, self.config, pipeline.schema, output, ours=ours, studied=studied, notes=notes

@@ -1,4 +1,4 @@
-"""What a method's code says of the attributes: Table 1's probes and their reference, DCI, MIG, SAP, silhouettes, t-SNE.
+"""What a method's code says of the attributes: Table 1's probes and their reference, DCI, MIG, silhouettes, t-SNE.
 
 Measured are the dimensions that the method's parts cover, side by side in the attributes' order: a code may hold more,
 as the pixels that ELEGANT adds its residual to. An undivided code is cut in the proportion of the attributes' widths;
@@ -19,7 +19,7 @@ from diffusegae.metrics.disentanglement import measure_disentanglement
 from diffusegae.metrics.probe import LabelledCodes, measure_parts, read_mlp, split_in_proportion
 from diffusegae.metrics.projection import Projection, measure_silhouette, project
 
-MAX_ROWS, MAX_CELLS = 5000, 5000 * 512  # of DCI, MIG and SAP; codes wider than 512 get fewer rows
+MAX_ROWS, MAX_CELLS = 5000, 5000 * 512  # of DCI and MIG; codes wider than 512 get fewer rows
 PREFIX = f"codes/{STRATA[Stratum.SEEN]}"
 
 
@@ -39,7 +39,7 @@ def measure_probes(bench: Bench, rows: slice) -> Measured:
 
 
 def measure_attributes(bench: Bench, rows: slice) -> Measured:
-    """Measure DCI, MIG, SAP and silhouettes on held-out images of seen pairs, and lay these out in the plane."""
+    """Measure DCI, MIG and silhouettes on held-out images of seen pairs, and lay these out in the plane."""
     schema, seed = bench.context.schema, bench.context.config.evaluate.seed
     train, test, units = _read(bench)
     seen = bench.context.plan.test_strata == Stratum.SEEN

@@ -142,7 +142,7 @@ def keep_plan(config: PipelineConfig, images: str) -> None:
         return
     manifest = read_manifest(images)
     schema = build_schema(config.data.attributes, manifest.columns)
-    plan = plan_evaluation(ImageLookup(images, manifest), schema, config)
+    plan = plan_evaluation(ImageLookup(images, manifest), schema, config.evaluate)
     storage.write_bytes(path, plan.to_bytes())
 
 
@@ -155,7 +155,7 @@ def build_context(
         EvaluationError: as `plan_evaluation`.
         ClassifierError: the images have a size that the judge cannot take.
     """
-    plan = plan or plan_evaluation(lookup, schema, config)
+    plan = plan or plan_evaluation(lookup, schema, config.evaluate)
     small, labels = lookup.restricted(plan.labels), plan.labels.matrix(schema.columns)
     train = LabelledImages(small.take(plan.train), labels[plan.train])
     logger.info("evaluate: training the judge on %s true images", f"{len(plan.train):,}")

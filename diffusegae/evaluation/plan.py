@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int8, Integer
 
-from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.config.pipeline import EvaluateConfig
 from diffusegae.data.lookup import MISSING, ImageLookup
 from diffusegae.data.shards import LabelTable
-from diffusegae.data.sources import open_renderer
 from diffusegae.data.splits import Stratum
 from diffusegae.schema import AttributeSchema
 
@@ -107,7 +106,6 @@ class Drawing:
     lookup: ImageLookup
     schema: AttributeSchema
     pools: Sequence[Rows]  # by Stratum
-    renders: bool  # whether every result has a true picture, so that none need be looked for
     generator: np.random.Generator
 
     def labels(self, rows: Integer[np.ndarray, "*shape"]) -> Integer[np.ndarray, "*shape 2 m"]:
@@ -140,17 +138,16 @@ class Drawing:
         return self.schema.columns, self.schema.group_columns
 
 
-def plan_evaluation(lookup: ImageLookup, schema: AttributeSchema, pipeline: PipelineConfig) -> EvaluationPlan:
+def plan_evaluation(lookup: ImageLookup, schema: AttributeSchema, config: EvaluateConfig) -> EvaluationPlan:
     """Draw what is judged: `num_edits` replacements over all attributes, and as many recombinations, of each stratum.
 
     Raises:
         EvaluationError: no held-out image of seen pairs has another one that differs from it in every attribute.
     """
-    config, renders = pipeline.evaluate, open_renderer(pipeline.data, lookup.manifest.image_size) is not None
     generator = np.random.default_rng(config.seed)
     limit = max(config.num_reconstructions, config.num_edits, MAX_TEST)
     pools = [lookup.sample(limit, stratum, generator) for stratum in Stratum]
-    drawing = Drawing(lookup, schema, pools, renders, generator)
+    drawing = Drawing(lookup, schema, pools, generator)
     wanted = -(-config.num_edits // len(schema.names))
     replaced = [draw_replacements(drawing, stratum, wanted) for stratum in Stratum if len(pools[stratum])]
     sources, donors = (np.concatenate(rows) for rows in zip(*replaced, strict=True))
@@ -186,8 +183,8 @@ def plan_evaluation(lookup: ImageLookup, schema: AttributeSchema, pipeline: Pipe
 def draw_replacements(drawing: Drawing, stratum: Stratum, count: int) -> tuple[Rows, Rows]:
     """Return at most `count` sources of a stratum and the donor that suits each best; without one it is left out.
 
-    A donor differs in every attribute. Of those, one is taken with which most results are of the source's stratum,
-    and, where no picture can be rendered, most results have a true picture. Whatever the stratum, a source of an unseen
+    A donor differs in every attribute. Of those, one is taken with which most results are of the source's stratum and
+    shown by a held-out picture. Whatever the stratum, a source of an unseen
     instance gets donors of seen pairs: it is edited in its other attributes.
     """
     sources = drawing.pools[stratum][:count]
@@ -202,7 +199,7 @@ def draw_replacements(drawing: Drawing, stratum: Stratum, count: int) -> tuple[R
         shares = (own == theirs).any(axis=(2, 3))
         results = replace_labels(np.broadcast_to(own, theirs.shape), theirs)
         fitting = (drawing.strata(results) == stratum).sum(axis=2)
-        score = fitting + _with_truths(drawing, results).sum(axis=2) - 1000 * shares
+        score = fitting + (drawing.truths(results) != MISSING).sum(axis=2) - 1000 * shares
         best = score.argmax(axis=1)
         chosen = np.arange(len(best))
         donors[rows], kept[rows] = candidates[chosen, best], ~shares[chosen, best]
@@ -229,7 +226,7 @@ def draw_givers(drawing: Drawing, stratum: Stratum, count: int) -> Integer[np.nd
         labels = drawing.labels(candidates)
         results = recombine_labels(labels)
         wrong = drawing.strata(results) != stratum
-        score = _with_truths(drawing, results) - _coincidences(labels) - 1000 * wrong
+        score = (drawing.truths(results) != MISSING) - _coincidences(labels) - 1000 * wrong
         chosen[start : start + size] = candidates[np.arange(size), score.argmax(axis=1)]
     return chosen
 
@@ -262,13 +259,6 @@ def restrict(plan: EvaluationPlan) -> EvaluationPlan:
 def _strata_of(pools: Sequence[Rows], limit: int) -> Int8[np.ndarray, " rows"]:
     """Return the strata of the first rows of each pool, laid end to end."""
     return np.repeat(np.arange(len(pools), dtype=np.int8), [min(len(pool), limit) for pool in pools])
-
-
-def _with_truths(drawing: Drawing, results: Integer[np.ndarray, "*shape 2 m"]) -> Bool[np.ndarray, "*shape"]:
-    """Tell which results a held-out picture shows; none where pictures are rendered, as it makes no difference."""
-    if drawing.renders:
-        return np.zeros(results.shape[:-2], bool)
-    return np.asarray(drawing.truths(results) != MISSING)
 
 
 def _coincidences(labels: Integer[np.ndarray, "*n m 2 m"]) -> Integer[np.ndarray, "*n"]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -67,13 +66,6 @@ def gather(findings: Iterable[Finding]) -> Results:
     every = tuple(findings)
     summary = summarise(every)
     return Results(findings=every, summary=summary, hardware=describe_hardware(), versions=find_versions())
-
-
-def write_results(results: Results, folder: Path) -> Path:
-    """Write results.json into a folder; return its path."""
-    path = folder / RESULTS
-    path.write_text(results.model_dump_json(indent=1), encoding="utf-8")
-    return path
 
 
 def summarise(findings: Iterable[Finding]) -> dict[str, dict[str, Statistic]]:

@@ -114,4 +114,4 @@ def test_a_set_without_two_images_that_differ_in_all_is_refused(
     same = ImageLookup(painted.uri, painted.manifest)
     same.labels.columns["ground"][:] = 0  # type: ignore[index]
     with pytest.raises(EvaluationError, match=r"vehicle, ground, pose; hold more images out \(data.holdout\)"):
-        plan_evaluation(same, painted_schema, CONFIG)
+        plan_evaluation(same, painted_schema, CONFIG.evaluate)
