@@ -3,6 +3,7 @@
 Every step finds its inputs and leaves its outputs at the addresses of `Layout`, so the jobs can also run one by one.
 """
 
+import json
 import logging
 import math
 import re
@@ -68,7 +69,7 @@ logger = logging.getLogger(__name__)
 STAGES: tuple[StageName, ...] = ("pretrain", "refine", "finetune")
 STAGE_BEFORE: dict[StageName, StageName] = {"refine": "pretrain", "finetune": "refine", "pdae": "ddim"}
 JUDGED: dict[StageName, str] = {"refine": "stage 2", "finetune": "stage 3"}
-SUMMARY = "summary.txt"
+SUMMARY, METRICS = "summary.txt", "metrics.json"
 CURVES: dict[StageName, tuple[str, ...]] = {
     "pretrain": ("simple", "z_shuffle_ratio"),
     "refine": ("reconstruction", "swap", "rebuilt_ratio"),
@@ -255,11 +256,14 @@ class Pipeline:
         }
         summary = summary_text(subjects, true, self.schema)
 
+        metrics = _flatten(subjects, true)
+
         def write(output: Path) -> None:
             (output / SUMMARY).write_text(summary)
+            (output / METRICS).write_text(json.dumps(metrics, indent=1, sort_keys=True))
             write_evaluation(subjects, true, self.config, self.schema, output, curves=self._curves())
 
-        self.publish("evaluate", self.layout.evaluation, write, _flatten(subjects, true))
+        self.publish("evaluate", self.layout.evaluation, write, metrics)
         return summary
 
     def publish(

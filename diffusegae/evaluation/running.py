@@ -1,6 +1,7 @@
 """Pieces run in this process: the way of a notebook, of a machine without a cluster, and of every task of one."""
 
 import logging
+from typing import Literal
 
 import torch
 
@@ -37,16 +38,8 @@ def run_piece(of: Bench | Context, piece: Piece) -> Measured:
             return Measured()
 
 
-def measure_method(bench: Bench, name: MethodName, *, compared: bool = False) -> Measured:
-    """Measure all of a method, one piece after another."""
-    context = bench.context
-    return finish(
-        [run_piece(bench, piece) for piece in plan_pieces(name, context.config, context.plan, compared=compared)]
-    )
-
-
-def measure_references(context: Context, *, compared: bool = False) -> Measured:
-    """Measure what figures are held against."""
-    return finish(
-        [run_piece(context, piece) for piece in plan_pieces("", context.config, context.plan, compared=compared)]
-    )
+def measure(of: Bench | Context, name: MethodName | Literal[""] = "", *, compared: bool = False) -> Measured:
+    """Measure all of a method on its bench, or of the references, one piece after another."""
+    context = of if isinstance(of, Context) else of.context
+    pieces = plan_pieces(name, context.config, context.plan, compared=compared)
+    return finish([run_piece(of, piece) for piece in pieces])

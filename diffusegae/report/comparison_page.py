@@ -53,7 +53,7 @@ def write_comparison(
     body = [
         *sections.opening(content, f"Comparison: {config.name}", about),
         *draw_claims(list(plan_claims(schema.names, steps)), content),
-        *sections.draw_sections(content, steps),
+        *sections.draw_sections(content, steps, output),
         *draw_ablations(studied or {}, schema.names, min(steps)),
         *sections.method(config, [*told, *notes]),
     ]

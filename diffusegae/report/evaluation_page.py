@@ -41,7 +41,7 @@ def write_evaluation(
     title, about = f"DiffuseGAE: {config.name}", f"{config.model.image_size} px images, attributes {attributes}."
     body = [
         *sections.opening(content, title, about),
-        *sections.draw_sections(content, config.compare.path_steps),
+        *sections.draw_sections(content, config.compare.path_steps, output),
         *_training(curves),
         *sections.method(config, notes),
     ]

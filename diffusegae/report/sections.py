@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
+from pathlib import Path
 
 import yaml
 
@@ -130,9 +131,12 @@ def opening(content: Content, title: str, about: str) -> list[str]:
     ]
 
 
-def draw_sections(content: Content, steps: Sequence[int]) -> list[str]:
-    """Return all sections of figures, each with its pictures; one that has neither is left out."""
+def draw_sections(content: Content, steps: Sequence[int], output: Path) -> list[str]:
+    """Return all sections of figures, each with its pictures, which are also written; one without any is left out."""
     drawn, grids = [], draw_grids(content)
+    for kind, each in grids.items():
+        for number, picture in enumerate(each):
+            (output / f"{kind}-{number}.png").write_bytes(picture.png)
     for section in plan_sections(content.names, steps):
         parts = [part(content) for part in section.parts]
         parts += [html.picture(each.title, each.png, each.caption) for each in grids.get(section.pictures, ())]

@@ -66,7 +66,7 @@ class Meter:
             return
         self._members = first[1].num_members
         if self.state.rank == 0:
-            self._measure_references(first[0])
+            self._measure(first[0])
         self.restart()
         self._steps = 1
         yield first
@@ -102,7 +102,7 @@ class Meter:
             found["mfu"] = self._flops_of_step * self._steps / seconds / self._product_rate
         return found
 
-    def _measure_references(self, batch: Any) -> None:
+    def _measure(self, batch: Any) -> None:
         state = self.state
         self._flops_of_step = flops_of_step(state.stage.objectives, batch, self._members, state.device)
         self._product_rate = matrix_product_rate(state.device, state.stage.config.precision)

@@ -8,7 +8,6 @@ import pytest
 from diffusegae import storage
 from diffusegae.comparison import candidates
 from diffusegae.comparison.ablations import Ablation, plan_ablations
-from diffusegae.comparison.candidates import Candidate
 from diffusegae.comparison.road import Comparison, ComparisonError
 from diffusegae.config.compare import METHODS
 from diffusegae.config.pipeline import PipelineConfig
@@ -16,14 +15,17 @@ from tests.tiny import smoke_config
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("ray_cluster")]
 
-ABLE = {  # what a method must have been measured by
-    "counterfactual/recombine/all_right": set(METHODS) - {"ddim"},
-    "counterfactual/replace/swapped_right": set(METHODS) - {"ddim"},
-    "reconstruct/inferred/ssim": set(METHODS),
-    "reconstruct/random/fd_vgg16": set(METHODS),
-    "probe/mean_diagonal": set(METHODS) - {"ddim", "stargan"},
-    "part_dci/disentanglement": set(METHODS) - {"ddim", "stargan"},
-    "ppl/T4": {"diffusegae", "diffae", "pdae"},
+EDITORS, CODED = set(METHODS) - {"ddim"}, set(METHODS) - {"ddim", "stargan"}
+ABLE = {  # what a row must have been measured by
+    "recombine/unseen_instance/all_right": EDITORS,
+    "replace/seen_pairs/swapped": EDITORS,
+    "replace/unseen_pair/lpips": EDITORS,
+    "reconstruct/seen_pairs/ssim": set(METHODS),
+    "reconstruct_random/seen_pairs/fd_vgg16": set(METHODS),
+    "codes/unseen_pair/leak": CODED,
+    "codes/seen_pairs/mlp_leak_max": CODED,
+    "codes/seen_pairs/part_dci_disentanglement": CODED,
+    "path/seen_pairs/ppl/T4": {"diffusegae", "paper", "diffae", "pdae"},
 }
 
 
@@ -54,17 +56,17 @@ def test_every_method_is_measured_by_all_that_it_can_do(comparison: Comparison) 
 
 
 def test_budgets_are_the_seconds_and_images_of_training(comparison: Comparison) -> None:
-    findings = {c.method: finding for c in comparison.candidates if (finding := comparison.read(c))}
-    assert {name for name, (finding, _) in findings.items() if 0 < finding.seconds < 300} == set(METHODS)
+    findings = {c.row: finding for c in comparison.candidates if (finding := comparison.find(c))}
+    assert {name for name, finding in findings.items() if 0 < finding.seconds < 300} == set(METHODS)
     config = comparison.config
-    assert findings["gzsnet"][0].images == config.baselines.gzsnet.num_samples * 4
-    assert findings["pdae"][0].images == config.baselines.ddim.num_samples + config.baselines.pdae.num_samples
+    assert findings["gzsnet"].images == config.baselines.gzsnet.num_samples * 4
+    assert findings["pdae"].images == config.baselines.ddim.num_samples + config.baselines.pdae.num_samples
+    assert findings["diffae"].notes[-1].startswith("Edits by identity: ")
 
 
 def test_a_second_run_does_only_what_is_missing(comparison: Comparison) -> None:
     root = Path(comparison.folder).parent
-    lost = Candidate("gzsnet-0", "gzsnet", comparison.config, "gzsnet")
-    storage.delete(storage.join(comparison.folder, lost.key, "finding.json"))
+    storage.delete(storage.join(comparison.folder, "gzsnet-0", "finding.json"))
     before = times(root)
     Comparison(comparison.config).run()
     changed = {path for path, time in times(root).items() if before.get(path) != time}
@@ -86,20 +88,17 @@ def test_a_method_that_fails_is_named_and_leaves_the_others_their_report(compari
 
 
 def test_ablations_stand_in_the_same_report(comparison: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = ("The stages", "Last block of the GAE")
+    asked = ("The stages", "The GAE")
 
     def plan_some(config: PipelineConfig) -> list[Ablation]:
         return [ablation for ablation in plan_ablations(config) if ablation.question in asked]
 
     monkeypatch.setattr(candidates, "plan_ablations", plan_some)
     Comparison(comparison.config, with_ablations=True).run()
-    found = json.loads(storage.read_bytes(storage.join(comparison.folder, "results.json")))["ablations"]
-    assert {question: [study["name"] for study in studies] for question, studies in found.items()} == {
-        "The stages": ["the config, stage 2", "stage 1 alone, its z_sem", "with stage 3"],
-        "Last block of the GAE": ["the config, stage 2", "without a skip"],
-    }
-    divided = [study["figures"]["probe/is_divided"]["mean"] for study in found["The stages"]]
-    assert divided == [1, 0, 1]  # stage 1 is judged by its undivided z_sem
-    whole, varied = found["Last block of the GAE"]
-    assert whole["figures"]["ppl/T2"] != varied["figures"]["ppl/T2"]
-    assert "without a skip" in storage.read_bytes(storage.join(comparison.folder, "report.html")).decode()
+    found = results_of(comparison)
+    assert {"stage-1", "stage-2", "no-last-skip"} <= set(found)
+    divided = [found[row]["codes/seen_pairs/is_divided"] for row in ("stage-1", "stage-2", "diffusegae")]
+    assert divided == [0, 1, 1]  # stage 1 is judged by its undivided z_sem
+    assert found["no-last-skip"]["replace/seen_pairs/mse"] != found["diffusegae"]["replace/seen_pairs/mse"]
+    report = storage.read_bytes(storage.join(comparison.folder, "report.html")).decode()
+    assert "last block without a skip" in report

@@ -15,7 +15,7 @@ from diffusegae.editing.method import Images, UnsupportedError
 from diffusegae.evaluation.bench import Bench
 from diffusegae.evaluation.context import Context, build_context
 from diffusegae.evaluation.measured import Measured
-from diffusegae.evaluation.running import measure_method, measure_references
+from diffusegae.evaluation.running import measure
 from diffusegae.images import to_pixels, to_tensor
 from diffusegae.schema import AttributeSchema, AttributeSpec, build_schema
 from tests.stored_images import write_images
@@ -159,7 +159,7 @@ def editor(painted_schema: AttributeSchema) -> Editor:
 
 @pytest.fixture(scope="session")
 def references(context: Context) -> Measured:
-    return measure_references(context, compared=True)
+    return measure(context, compared=True)
 
 
 @pytest.fixture(scope="session")
@@ -175,6 +175,6 @@ def measured(
         "diffusegae": editor,
     }
     return {
-        name: measure_method(Bench.of(method, context), name, compared=True)  # type: ignore[arg-type]
+        name: measure(Bench.of(method, context), name, compared=True)  # type: ignore[arg-type]
         for name, method in methods.items()
     }

@@ -17,7 +17,7 @@ from diffusegae.evaluation.context import Context
 from diffusegae.evaluation.finish import with_distances
 from diffusegae.evaluation.measured import Measured
 from diffusegae.evaluation.pieces import plan_pieces
-from diffusegae.evaluation.running import measure_method, run_piece
+from diffusegae.evaluation.running import measure, run_piece
 from diffusegae.images import to_tensor
 from diffusegae.schema import AttributeSchema
 from tests.evaluation.conftest import CONFIG, Blur, Oracle
@@ -38,8 +38,8 @@ def test_who_returns_the_truth_is_judged_as_the_truth_is(measured: Found, refere
     with_truth = ~np.isnan(truths.figures["all_right"][: len(replaced)])
     right = (replaced.figures["swapped"] == 1) & (replaced.figures["all_kept"] == 1)
     assert np.array_equal(right[with_truth], truths.figures["all_right"][: len(replaced)][with_truth] == 1)
-    for measure in ("replace", "recombine", "reconstruct", "reconstruct_random"):
-        figures = oracle.items[measure].figures
+    for name in ("replace", "recombine", "reconstruct", "reconstruct_random"):
+        figures = oracle.items[name].figures
         assert np.nanmax(figures["mse"]) == np.nanmax(figures["lpips"]) == 0
         assert np.nanmin(figures["ssim"]) == pytest.approx(1)
 
@@ -122,7 +122,7 @@ def test_edits_take_edit_steps_and_inferred_noise_the_configs(
         return images
 
     monkeypatch.setattr(Editor, "reconstruct", reconstruct)
-    measure_method(Bench.of(editor.with_sampling(SamplingConfig(steps=50)), context), "diffusegae")
+    measure(Bench.of(editor.with_sampling(SamplingConfig(steps=50)), context), "diffusegae")
     assert set(calls) == {("inferred", 4), ("random", 2)}
 
 
@@ -160,7 +160,7 @@ def test_pieces_are_the_whole(editor: Editor, context: Context, measured: Found)
     whole = replace(
         context, config=CONFIG.model_copy(update={"evaluate": CONFIG.evaluate.model_copy(update={"piece_images": 100})})
     )
-    found = measure_method(Bench.of(editor, whole), "diffusegae", compared=True)
+    found = measure(Bench.of(editor, whole), "diffusegae", compared=True)
     pieces = plan_pieces("diffusegae", CONFIG, context.plan, compared=True)
     assert len(pieces) > len(plan_pieces("diffusegae", whole.config, context.plan, compared=True)) + 8
     for name, value in found.metrics.items():
@@ -180,6 +180,6 @@ def test_without_weights_the_rest_is_measured(
 ) -> None:
     monkeypatch.setattr("diffusegae.metrics.features.PACKAGE", "a_package_that_is_not_installed")
     bench = Bench.of(Oracle(painted, painted_schema), replace(context, perceptual=None))
-    found = measure_method(bench, "gzsnet", compared=True)
+    found = measure(bench, "gzsnet", compared=True)
     assert not [metric for metric in found.metrics if "fd_" in metric or "lpips" in metric]
     assert found.metrics["recombine/seen_pairs/mse"] == 0

@@ -7,7 +7,7 @@ import torch
 from diffusegae.editing.editor import Editor
 from diffusegae.evaluation.bench import Bench
 from diffusegae.evaluation.context import build_context
-from diffusegae.evaluation.running import measure_method
+from diffusegae.evaluation.running import measure
 from diffusegae.metrics.features import LpipsDistance, PerceptualWeightsMissing
 from diffusegae.models.autoencoder import DiffuseGAE
 from tests.gpu.outcome import Check, Skipped, require
@@ -58,4 +58,4 @@ def _figures(device: torch.device) -> dict[str, float]:
     lookup = MemoryLookup(render_world(config, processes=1))
     editor = Editor(model, config, schema, device)
     bench = Bench.of(editor, build_context(lookup, config, schema))
-    return measure_method(bench, "diffusegae").metrics
+    return measure(bench, "diffusegae").metrics

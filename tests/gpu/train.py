@@ -25,7 +25,7 @@ from diffusegae.editing.editor import Editor
 from diffusegae.evaluation.bench import Bench
 from diffusegae.evaluation.context import Context, build_context
 from diffusegae.evaluation.results import Finding, Judged
-from diffusegae.evaluation.running import measure_method, measure_references
+from diffusegae.evaluation.running import measure
 from diffusegae.images import encode_image
 from diffusegae.report.evaluation_page import Curves, summary_text, write_evaluation
 from diffusegae.schema import AttributeSchema
@@ -97,14 +97,14 @@ def judge(world: World, runs: Sequence[StageRun], device: torch.device, deadline
     judged = config.model_copy(update={"evaluate": settings.model_copy(update=fewer)})
     context = build_context(MemoryLookup(world), judged, schema)
     subjects = {name: [judge_one(name, editor, context, runs)] for name, editor in editors.items()}
-    references = measure_references(context)
+    references = measure(context)
     write_evaluation(subjects, references, judged, schema, output, curves=curves_of(runs))
     return summary_text(subjects, references, schema)
 
 
 def judge_one(name: str, editor: Editor, context: Context, runs: Sequence[StageRun]) -> Judged:
     """Measure one editor."""
-    measured = measure_method(Bench.of(editor, context), "diffusegae")
+    measured = measure(Bench.of(editor, context), "diffusegae")
     finding = Finding(
         name=name,
         title=name,
