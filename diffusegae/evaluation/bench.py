@@ -18,5 +18,7 @@ class Bench:
     @classmethod
     def of(cls, method: Method, context: Context) -> "Bench":
         """Set a method up."""
-        samplings = (context.config.sampling, context.edit_sampling)
-        return cls(context, *(BatchedMethod(method, each, context.config.evaluate.batch_size) for each in samplings))
+        config = context.config
+        quick = config.sampling.model_copy(update={"steps": config.evaluate.edit_steps})
+        size = config.evaluate.batch_size
+        return cls(context, *(BatchedMethod(method, sampling, size) for sampling in (config.sampling, quick)))

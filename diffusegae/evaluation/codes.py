@@ -60,9 +60,7 @@ def _read(bench: Bench) -> tuple[LabelledCodes, LabelledCodes, tuple[slice, ...]
     if parts is not None:
         columns = [column for part in parts for column in range(part.start, part.stop)]
     train, test = (
-        LabelledCodes(
-            bench.full.encode(context.lookup.take(rows), columns), context.labels(rows), context.own_labels(rows)
-        )
+        LabelledCodes(bench.full.encode(context.lookup.take(rows), columns), *np.moveaxis(context.labels(rows), 1, 0))
         for rows in (context.plan.train, context.plan.test)
     )
     if parts is None:

@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Bool, Float, Integer, UInt8
 
 from diffusegae import storage
-from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.shards import read_manifest
@@ -21,7 +20,7 @@ from diffusegae.data.sources import open_renderer
 from diffusegae.data.splits import Stratum
 from diffusegae.editing.method import Images
 from diffusegae.editing.network import device_at_hand
-from diffusegae.evaluation.plan import EvaluationPlan, Rows, plan_evaluation
+from diffusegae.evaluation.plan import EvaluationPlan, Rows, labels_of, plan_evaluation, recombine_labels
 from diffusegae.evaluation.truths import Truths
 from diffusegae.images import to_tensor
 from diffusegae.metrics.classifier import AttributeClassifier, ClassifierSettings, LabelledImages, train_classifier
@@ -31,6 +30,8 @@ from diffusegae.schema import AttributeSchema, build_schema
 
 logger = logging.getLogger(__name__)
 PLAN, JUDGE = "plan.npz", "judge.safetensors"
+MEASURES_VERSION = 3  # raised when what is measured changes, so that it is measured again
+JUDGE_DRAWS = 6  # of camera and light, that the judge learns from beside those of the stored pictures
 SEED_STRIDE = 0x9E3779B1  # odd, so that no two seeds of a config give a row the same x_T
 
 
@@ -47,18 +48,9 @@ class Context:
     judge: AttributeClassifier
     perceptual: Perceptual | None
 
-    @property
-    def edit_sampling(self) -> SamplingConfig:
-        """Sampling of edits and of random x_T."""
-        return self.config.sampling.model_copy(update={"steps": self.config.evaluate.edit_steps})
-
-    def labels(self, rows: Rows) -> Integer[np.ndarray, "rows m"]:
-        """Return the labels of rows."""
-        return np.asarray(self.lookup.labels.matrix(self.schema.columns)[rows])
-
-    def own_labels(self, rows: Rows) -> Integer[np.ndarray, "rows m"]:
-        """Return the GROUP labels of rows."""
-        return np.asarray(self.lookup.labels.matrix(self.schema.group_columns)[rows])
+    def labels(self, rows: Rows) -> Integer[np.ndarray, "rows 2 m"]:
+        """Return the label and the GROUP label of every attribute of rows."""
+        return labels_of(self.lookup, self.schema, rows)
 
     def images(self, rows: Rows) -> Float[torch.Tensor, "rows 3 size size"]:
         """Return stored images in [-1, 1]."""
@@ -122,7 +114,7 @@ def context_digest(config: PipelineConfig, images: str) -> str:
     """Return a hash of all that decides a context: the data set and how it is judged."""
     manifest = read_manifest(images)
     columns = [(name, spec.column, spec.group_column) for name, spec in config.data.attributes.items()]
-    parts = (manifest.model_dump_json(), config.evaluate.model_dump_json(), columns)
+    parts = (MEASURES_VERSION, manifest.model_dump_json(), config.evaluate.model_dump_json(), columns)
     return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
@@ -152,17 +144,31 @@ def build_context(
     """Plan what is judged, if it is not planned, and train the judge.
 
     Raises:
-        EvaluationError: as `plan_evaluation`.
-        ClassifierError: the images have a size that the judge cannot take.
+        EvaluationError, ClassifierError: as `plan_evaluation` and `train_classifier`.
     """
-    plan = plan or plan_evaluation(lookup, schema, config.evaluate)
-    small, labels = lookup.restricted(plan.labels), plan.labels.matrix(schema.columns)
-    train = LabelledImages(small.take(plan.train), labels[plan.train])
-    logger.info("evaluate: training the judge on %s true images", f"{len(plan.train):,}")
-    settings = ClassifierSettings(epochs=config.evaluate.classifier_epochs)
-    seed, device = config.evaluate.seed, device_at_hand()
+    plan, seed = plan or plan_evaluation(lookup, schema, config.evaluate), config.evaluate.seed
+    truths = Truths(lookup.restricted(plan.labels), schema, open_renderer(config.data, lookup.manifest.image_size))
+    train = _judges_images(truths, plan, seed)
+    logger.info("evaluate: training the judge on %s true images", f"{len(train.images):,}")
+    settings, device = ClassifierSettings(epochs=config.evaluate.classifier_epochs), device_at_hand()
     judge = train_classifier(train, schema.cardinalities, seed=seed, settings=settings, device=device)
-    return _assemble(small, plan, judge, config, schema)
+    return _assemble(truths, plan, judge, config)
+
+
+def _judges_images(truths: Truths, plan: EvaluationPlan, seed: int) -> LabelledImages:
+    """Return what the judge learns from: the training images and, where they can be rendered, as many others.
+
+    These show values of training images in any combination, in JUDGE_DRAWS of their own: an instrument has to read
+    pairs which models have not seen. It has seen no value held out, nor any picture that edits are held against.
+    """
+    images, labels = truths.lookup.take(plan.train), labels_of(truths.lookup, truths.schema, plan.train)
+    if truths.renderer is None:
+        return LabelledImages(images, labels[:, 0])
+    generator = np.random.default_rng(seed)
+    mixed = recombine_labels(labels[generator.integers(len(labels), size=(len(labels), labels.shape[-1]))])
+    draws = 1 + 2 * len(plan.edit_truths) + np.arange(len(mixed)) % JUDGE_DRAWS  # edits have those before
+    rendered = truths.pixels(mixed, plan.train, draws)
+    return LabelledImages(np.concatenate([images, rendered]), np.concatenate([labels, mixed])[:, 0])
 
 
 def prepare_context(config: PipelineConfig, images: str) -> None:
@@ -181,9 +187,9 @@ def load_context(config: PipelineConfig, images: str, folder: str) -> Context:
     """Load what `prepare_context` kept."""
     manifest = read_manifest(images)
     judge = AttributeClassifier.from_bytes(storage.read_bytes(storage.join(folder, JUDGE)))
-    plan = read_plan(folder)
-    lookup, schema = ImageLookup(images, manifest, plan.labels), build_schema(config.data.attributes, manifest.columns)
-    return _assemble(lookup, plan, judge, config, schema)
+    plan, schema = read_plan(folder), build_schema(config.data.attributes, manifest.columns)
+    lookup, renderer = ImageLookup(images, manifest, plan.labels), open_renderer(config.data, manifest.image_size)
+    return _assemble(Truths(lookup, schema, renderer), plan, judge, config)
 
 
 def read_plan(folder: str) -> EvaluationPlan:
@@ -191,22 +197,15 @@ def read_plan(folder: str) -> EvaluationPlan:
     return EvaluationPlan.from_bytes(storage.read_bytes(storage.join(folder, PLAN)))
 
 
-def _assemble(
-    lookup: ImageLookup,
-    plan: EvaluationPlan,
-    judge: AttributeClassifier,
-    config: PipelineConfig,
-    schema: AttributeSchema,
-) -> Context:
+def _assemble(truths: Truths, plan: EvaluationPlan, judge: AttributeClassifier, config: PipelineConfig) -> Context:
     """Put a context together, judge and LPIPS on the device at hand."""
-    manifest = lookup.manifest
     return Context(
         config=config,
-        schema=schema,
-        lookup=lookup,
+        schema=truths.schema,
+        lookup=truths.lookup,
         plan=plan,
-        truths=Truths(lookup, schema, open_renderer(config.data, manifest.image_size)),
-        known=tuple(manifest.known(column) for column in schema.columns),
+        truths=truths,
+        known=tuple(truths.lookup.manifest.known(column) for column in truths.schema.columns),
         judge=judge.to(device_at_hand()),
         perceptual=_load_perceptual(),
     )

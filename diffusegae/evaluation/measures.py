@@ -48,7 +48,7 @@ def measure_replacements(bench: Bench, rows: slice) -> Measured:
         _near(results, context.truth(edits), context, looks_for_copies=True), right, swapped, names
     )
     units = np.arange(rows.start, rows.stop)
-    back = _shown(unedited, sources, context.labels(plan.sources[rows]), context)
+    back = _shown(unedited, sources, context.labels(plan.sources[rows])[:, 0], context)
     items = {
         "replace": Items(plan.edit_strata[edits], units.repeat(len(names)), figures),
         "unedited": Items(plan.source_strata[rows], units, back),
@@ -107,7 +107,7 @@ MEASURES: Mapping[str, Callable[[Bench, slice], Measured]] = {
 
 def _reconstruction(bench: Bench, rows: slice, images: Images, back: Images, measure: str, example: str) -> Measured:
     context, plan = bench.context, bench.context.plan
-    figures = _shown(back, images, context.labels(plan.reconstructed[rows]), context)
+    figures = _shown(back, images, context.labels(plan.reconstructed[rows])[:, 0], context)
     items = {measure: Items(plan.reconstructed_strata[rows], plan.reconstructed[rows], figures)}
     return Measured(items, examples=keep_rows({example: to_pixels(back)}, plan.reconstructed_strata, rows, context))
 

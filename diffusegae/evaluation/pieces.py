@@ -12,12 +12,10 @@ from diffusegae.config.base import Config
 from diffusegae.config.compare import MethodName
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.splits import Stratum
-from diffusegae.evaluation.context import context_folder
+from diffusegae.evaluation.context import MEASURES_VERSION, context_folder
 from diffusegae.evaluation.measures import FRAMES
 from diffusegae.evaluation.plan import EvaluationPlan
 from diffusegae.evaluation.subjects import SAMPLED, WITHOUT_CODES
-
-MEASURES_VERSION = 3  # raised when what is measured changes, so that it is measured again
 
 
 class Assignment(Config):

@@ -110,9 +110,7 @@ class Drawing:
 
     def labels(self, rows: Integer[np.ndarray, "*shape"]) -> Integer[np.ndarray, "*shape 2 m"]:
         """Return both labels of every attribute of rows of any arrangement."""
-        columns = self.lookup.labels.columns
-        kinds = [np.stack([columns[name][rows] for name in names], axis=-1) for names in self._columns]
-        return np.stack(kinds, axis=-2)
+        return labels_of(self.lookup, self.schema, rows)
 
     def strata(self, labels: Integer[np.ndarray, "*shape 2 m"]) -> Int8[np.ndarray, "*shape"]:
         """Return the stratum of labels, of rows as of wished results."""
@@ -178,6 +176,13 @@ def plan_evaluation(lookup: ImageLookup, schema: AttributeSchema, config: Evalua
         edit_strata=np.maximum(drawing.strata(labels), hardest),
     )
     return restrict(plan)
+
+
+def labels_of(
+    lookup: ImageLookup, schema: AttributeSchema, rows: Integer[np.ndarray, "*shape"]
+) -> Integer[np.ndarray, "*shape 2 m"]:
+    """Return the label and the GROUP label of every attribute of rows of any arrangement."""
+    return np.stack([lookup.labels.matrix(names)[rows] for names in (schema.columns, schema.group_columns)], axis=-2)
 
 
 def draw_replacements(drawing: Drawing, stratum: Stratum, count: int) -> tuple[Rows, Rows]:

@@ -24,7 +24,7 @@ def prepare_ways(bench: Bench, folder: str) -> None:
     context, method = bench.context, bench.quick.method
     assert isinstance(method, LatentDiffusionMethod)
     codes = bench.quick.encode(context.lookup.take(context.plan.train))
-    method.fit_ways(torch.from_numpy(codes), torch.from_numpy(context.labels(context.plan.train)).long())
+    method.fit_ways(torch.from_numpy(codes), torch.from_numpy(context.labels(context.plan.train)[:, 0]).long())
     distance = context.perceptual or mse
     method.choose([_validation(bench, a) for a in range(len(context.schema.names))], distance)
     fitted, chosen = method.ways_state()
@@ -48,7 +48,7 @@ def _validation(bench: Bench, attribute: int) -> Validation:
     """Return edits of one attribute between training images, whose true picture is a training image, too."""
     context = bench.context
     plan, generator = context.plan, np.random.default_rng([context.config.evaluate.seed, attribute])
-    labels = np.stack([context.labels(plan.train), context.own_labels(plan.train)], axis=1)
+    labels = context.labels(plan.train)
     sources = generator.integers(len(plan.train), size=VALIDATION_EDITS)
     donors = generator.integers(len(plan.train), size=(VALIDATION_EDITS, NUM_CANDIDATES))
     results = replace_labels(np.broadcast_to(labels[sources][:, None], labels[donors].shape), labels[donors])

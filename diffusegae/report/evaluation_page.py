@@ -60,6 +60,8 @@ def summary_text(subjects: Subjects, references: Measured, schema: AttributeSche
         found, style = [content.interval(content.ours, at(figure, s)) for s in strata], kind_of(figure).style
         if any(found):
             rows.append((label_of(figure), [show_interval(interval, style) for interval in found]))
+    read = "truths/all_right"  # no edit can be read better than what it is held against
+    rows.append((label_of(read), [show(content.known.get(at(read, s)), kind_of(read).style) for s in strata]))
     return "\n".join([*lines, "", *text_table((f"{title}, with 95% intervals", *(WORDS[s] for s in strata)), rows)])
 
 

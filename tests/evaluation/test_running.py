@@ -144,7 +144,7 @@ def test_a_source_is_inverted_once_whatever_the_number_of_its_edits(
 
 
 def test_the_editors_figures_are_its_own(measured: Found, editor: Editor, context: Context) -> None:
-    plan, quick = context.plan, editor.with_sampling(context.edit_sampling)
+    plan, quick = context.plan, Bench.of(editor, context).quick.method
     row = int(np.flatnonzero(plan.source_strata == 2)[0])  # the first of the unseen instances
     source, donor = (context.images(rows[row : row + 1]) for rows in (plan.sources, plan.donors))
     edited = quick.edit(source, {"pose": donor})

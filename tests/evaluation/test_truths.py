@@ -5,8 +5,15 @@ import pytest
 
 from diffusegae.data.lookup import MISSING, ImageLookup
 from diffusegae.data.sources import open_renderer
-from diffusegae.evaluation.context import Context
+from diffusegae.evaluation import context as context_module
+from diffusegae.evaluation.context import Context, build_context
 from diffusegae.evaluation.truths import KINDS, NO_IMAGE, Truths
+from diffusegae.metrics.classifier import (
+    AttributeClassifier,
+    ClassifierSettings,
+    LabelledImages,
+    train_classifier,
+)
 from tests.gpu.world import MemoryLookup, render_world
 from tests.tiny import smoke_config
 
@@ -41,6 +48,28 @@ def test_a_rendered_truth_shows_its_labels_in_a_picture_that_nobody_has_seen(
     apart = np.square(fresh[:, None].astype(float) - stored[None]).mean(axis=(2, 3, 4))
     assert (apart.argmin(axis=1) == np.arange(len(rows))).mean() > 0.9
     assert (rendered.kinds(rows) == KINDS.index("rendered")).all()
+
+
+def test_the_judge_learns_pairs_that_models_have_not_seen_but_no_value_held_out_and_no_truth(
+    vehicles: MemoryLookup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught: list[LabelledImages] = []
+
+    def train(images: LabelledImages, *arguments: object, **settings: object) -> AttributeClassifier:
+        taught.append(images)
+        return train_classifier(images, (4, 6, 4), seed=0, settings=ClassifierSettings(epochs=1))
+
+    monkeypatch.setattr(context_module, "train_classifier", train)
+    context = build_context(vehicles, smoke_config(), vehicles.world.schema)
+    plan, shown = context.plan, {picture.tobytes() for picture in taught[0].images}
+    assert len(taught[0].images) == 2 * len(plan.train)
+    pictures = [*context.truth_pixels(slice(None)), *context.truth_pixels(slice(None), again=1)]
+    held_out = vehicles.take(np.flatnonzero(vehicles.labels.held_out))
+    for picture in [*pictures, *held_out]:
+        assert picture.tobytes() not in shown
+    trained = {tuple(labels) for labels in taught[0].labels[: len(plan.train)]}
+    assert {tuple(labels) for labels in taught[0].labels} - trained  # combinations that no training image shows
+    assert (taught[0].labels[:, 0] < 4).all()
 
 
 def test_a_finite_set_has_held_out_truths_or_none(context: Context) -> None:
