@@ -323,7 +323,7 @@ class Pipeline:
             seconds=sum(training_seconds(self._require(each)) for each in stages),
             images=images_of(self.config, stages),
             parameters=parameters,
-            fingerprint=assignment.folder,
+            fingerprint=assignment.fingerprint,
         )
 
     def _curves(self) -> Curves:

@@ -116,7 +116,7 @@ class Comparison:
 
         def write(output: Path) -> None:
             rows = [*found.values(), *(each for variants in studied.values() for each in variants.values())]
-            results = gather({j.finding.fingerprint: j.finding for each in rows for j in each}.values())
+            results = gather({(j.finding.name, j.finding.seed): j.finding for each in rows for j in each}.values())
             (output / RESULTS).write_text(results.model_dump_json(indent=1), encoding="utf-8")
             ours = OURS if OURS in found else next(iter(found))
             write_comparison(
@@ -148,7 +148,7 @@ class Comparison:
         if done is None or not storage.exists(path):
             return None
         finding = Finding.model_validate_json(storage.read_bytes(path))
-        return finding if finding.fingerprint == candidate.assignment(self.folder, done).folder else None
+        return finding if finding.fingerprint == candidate.assignment(self.folder, done).fingerprint else None
 
     def read(self, candidate: Candidate) -> Judged | None:
         """Return the figures of a candidate with all that was measured, None where `find` has none."""
@@ -223,7 +223,7 @@ def measure_candidate(candidate: Candidate, folder: str) -> None:
         seconds=sum(stage_seconds(candidate).values()),
         images=candidate.num_images(),
         parameters=subject.parameters,
-        fingerprint=assignment.folder,
+        fingerprint=assignment.fingerprint,
     )
     storage.write_bytes(storage.join(folder, candidate.key, MEASURED), measured.to_bytes())
     storage.write_bytes(storage.join(folder, candidate.key, FINDING), finding.model_dump_json(indent=1).encode())

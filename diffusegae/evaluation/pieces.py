@@ -30,12 +30,10 @@ class Assignment(Config):
     edits_codes: bool = Field(False, description="Whether its code is undivided and edited in a way that is chosen.")
     compared: bool = Field(False, description="Whether paths, Fréchet distances, DCI and the like are measured, too.")
 
-    def digest(self, weights: str) -> str:
-        """Return a hash of all that decides what is measured of weights of a fingerprint."""
-        config = self.config
-        compared = config.compare.model_dump(include={"num_generated", "num_pairs", "path_steps"})
-        parts = (MEASURES_VERSION, weights, self.method, self.context, config.sampling, compared)
-        return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:16]
+    @property
+    def fingerprint(self) -> str:
+        """The digest under which its pieces lie."""
+        return self.folder.rpartition("/")[2]
 
 
 def assign(
@@ -54,12 +52,14 @@ def assign(
     Without a method it is the references, which lie with the context beside the images, so that all share them.
     """
     context = context_folder(config, images)
-    mine = Assignment(
-        config=config, images=images, context=context, folder=folder, method=method, checkpoint=checkpoint,
+    compare = config.compare.model_dump(include={"num_generated", "num_pairs", "path_steps"})
+    parts = (MEASURES_VERSION, weights, method, context.rpartition("/")[2], config.sampling, compare)
+    fingerprint = hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:16]
+    own = storage.join(folder if method else storage.join(context, "references"), fingerprint)
+    return Assignment(
+        config=config, images=images, context=context, folder=own, method=method, checkpoint=checkpoint,
         edits_codes=edits_codes, compared=compared,
     )  # fmt: skip
-    own = storage.join(folder if method else storage.join(context, "references"), mine.digest(weights))
-    return mine.model_copy(update={"folder": own})
 
 
 @dataclass(frozen=True)

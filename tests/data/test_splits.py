@@ -221,7 +221,7 @@ def test_values_that_the_hash_of_images_took_are_refused_by_the_real_counts() ->
         ({"pairs": {"attributes": ["pose", "pose"], "percent": 5}}, "expected at least 2 different ones"),
         ({"pairs": {"attributes": ["pose", "ground"], "percent": 0}}, "greater than 0"),
         ({"values": {"pose": 100}}, "less than 100"),
-        ({"values": {"pose": []}}, "at least 1 item"),
+        ({"values": {"pose": []}}, r"pose is \[\]; expected a percent above 0, or a list of names"),
     ],
 )
 def test_settings_out_of_range_are_named(settings: Mapping[str, object], message: str) -> None:

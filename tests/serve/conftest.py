@@ -151,7 +151,7 @@ def paint(editor: Editor, centroids: Mapping[str, Any], task: PictureTask) -> An
 @pytest.fixture(scope="session")
 def config() -> PipelineConfig:
     attributes = "data.attributes={letter: {width: 12}, colour: {width: 12}}"
-    return load_config("smoke", ["name=tiny", attributes, "sampling.steps=4"], PRESETS)
+    return load_config("smoke", ["name=tiny", attributes, "data.holdout={images: 20}", "sampling.steps=4"], PRESETS)
 
 
 @pytest.fixture(scope="session")

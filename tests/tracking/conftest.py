@@ -33,6 +33,7 @@ def config(tmp_path: Path) -> PipelineConfig:
         f"storage={tmp_path / 'runs'}",
         "name=tiny",
         "data.attributes={letter: {width: 12}, colour: {width: 12}}",
+        "data.holdout={images: 20}",
         "sampling.steps=4",
     ]
     return load_config("smoke", overrides, PRESETS)
