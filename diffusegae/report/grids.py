@@ -22,7 +22,7 @@ PATHS_SHOWN = 2  # pairs of images per interpolation; each takes a line of every
 Pixels = UInt8[np.ndarray, "n size size 3"]
 Sheet = UInt8[np.ndarray, "_ _ 3"]
 Groups = Mapping[str, Sequence[tuple[str, Pixels]]]  # heading → columns, each under its caption
-Examples = Mapping[str, UInt8[np.ndarray, "rows ..."]]  # title of a row → its pictures of one kind
+Examples = Mapping[str, UInt8[np.ndarray, "_ ..."]]  # title of a row → its pictures of one kind
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Shown:
     given: Examples
     made: Mapping[str, Examples]  # title of a row → its pictures by kind
 
-    def pick(self, kind: str) -> dict[str, UInt8[np.ndarray, "rows ..."]]:
+    def pick(self, kind: str) -> dict[str, UInt8[np.ndarray, "_ ..."]]:
         """Return the pictures of a kind, by row."""
         return {title: examples[kind] for title, examples in self.made.items() if kind in examples}
 
@@ -134,7 +134,7 @@ def _lay_paths(shown: Shown, paths: Examples, what: str) -> list[Groups]:
     return sheets
 
 
-def _say_missing(truth: UInt8[np.ndarray, "rows ..."]) -> str:
+def _say_missing(truth: UInt8[np.ndarray, "_ ..."]) -> str:
     """Say what grey is if there is no true picture for some."""
     flat = truth.reshape(-1, np.prod(truth.shape[-3:]))
     return " Grey: there is no true image of that edit." if (flat == flat[:, :1]).all(axis=1).any() else ""
