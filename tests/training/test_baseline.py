@@ -131,7 +131,7 @@ def test_pdae_takes_the_weights_of_the_stage_before_as_its_dpm() -> None:
 def test_batches_bring_each_picture_with_its_own_labels(name: BaselineName, members: int, tmp_path: Path) -> None:
     manifest = write_images(str(tmp_path), {"kind": 4, "ground": 4, "pose": 4})
     specs = {column: {"width": 8} for column in ("kind", "ground", "pose")}
-    config = smoke_config(f"data.attributes={specs}", "resources.journal=true")
+    config = smoke_config(f"data.attributes={specs}", "data.holdout={images: 20}", "resources.journal=true")
     schema = build_schema(config.data.attributes, manifest.columns)
     job = TrainingJob(stage=name, config=config, attributes=schema, rows=str(tmp_path))
     feed = WorkerFeed(job, torch.device("cpu"), 0, 1)
