@@ -153,21 +153,13 @@ def _seeds_of(variant: Variant, config: PipelineConfig, num_seeds: int) -> list[
         Candidate(
             f"ablation-{variant.key}-{number}",
             OURS,
-            _on_shortest_paths(config_of(variant, config) if variant.changes else config_of_seed(config, number)),
+            config_of(variant, config) if variant.changes else config_of_seed(config, number),
             variant.judged,
             variant.key,
             variant.name,
         )
         for number in range(1 if variant.changes else num_seeds)
     ]
-
-
-def _on_shortest_paths(config: PipelineConfig) -> PipelineConfig:
-    """Return the config with paths of the fewest steps alone, the others being what takes longest to measure."""
-    fewest = min(config.compare.path_steps)
-    changes = {"path_steps": (fewest,), "num_pairs": config.compare.pairs_at(fewest)}
-    compare = config.compare.model_copy(update=changes)
-    return config.model_copy(update={"compare": compare})
 
 
 def _judged(method: MethodName) -> StageName:

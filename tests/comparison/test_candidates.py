@@ -136,12 +136,12 @@ def test_only_what_needs_no_training_of_its_own_is_measured_of_every_seed() -> N
     assert len(set(keys)) == len(keys)
 
 
-def test_ablations_measure_paths_at_the_fewest_steps_alone() -> None:
+def test_variants_are_measured_as_the_config_is_so_that_they_can_be_paired() -> None:
     config = smoke_config("compare.path_steps=[50,20,100]")
-    varied = [c for pairs in plan_variants(config, 1).values() for _, candidates in pairs for c in candidates]
-    for candidate in varied:
-        assert candidate.config.compare.path_steps == (20,)
-        assert candidate.config.compare.pairs_at(20) == config.compare.pairs_at(20)
+    for pairs in plan_variants(config, 1).values():
+        for _, candidates in pairs:
+            assert all(candidate.config.compare == config.compare for candidate in candidates)
+            assert all(candidate.config.evaluate == config.evaluate for candidate in candidates)
 
 
 def test_end_to_end_sees_as_many_images_as_the_road_in_three_stages() -> None:
