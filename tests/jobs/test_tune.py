@@ -24,14 +24,14 @@ COLUMNS = {"category": 4, "background": 6, "pose": 4}
 TRIALS = 4
 SETTINGS = (
     "--trials", str(TRIALS), "--set", "refine.num_samples=3200", "--set", "tune.length=1",
-    "--set", "tune.reduction_factor=2",
+    "--set", "tune.reduction_factor=2", "--set", "data.attributes.identity.group_column=category",
 )  # fmt: skip
 
 
 def write_stage_1(root: Path) -> None:
     """Write what a sweep finds: images, a trained stage 1, latents. None of it is any good, and none is trained."""
     manifest = write_images(str(root / "images"), COLUMNS)
-    config = smoke_config()
+    config = smoke_config("data.attributes.identity.group_column=category")
     assert config.model.z_sem_width == WIDTH
     checkpoint = root / "stages" / "pretrain" / "checkpoint"
     save_tiny_checkpoint(checkpoint, config, build_schema(config.data.attributes, manifest.columns))
