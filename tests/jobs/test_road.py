@@ -21,7 +21,8 @@ pytestmark = pytest.mark.e2e
 
 def test_the_whole_road_then_nothing_is_done_again(finished_road: FinishedRoad, tmp_path: Path) -> None:
     storage, text = finished_road
-    assert "leak, mean (linear)" in text
+    assert "codes: leak " in text
+    assert "codes: leak, by an MLP" in text
     assert all(stratum in text for stratum in ("seen pairs", "unseen pair", "unseen instance"))
     assert text.index("register: ") < text.index("evaluate: ")  # a model needn't wait for its figures
     assert "models:/diffusegae@champion (version 1)" in text
