@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from diffusegae.baselines.ways import Moves, Way, ways_of
+from diffusegae.baselines.ways import Moves, Way, editing_note, ways_of
 from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion import samplers
@@ -94,7 +94,7 @@ class LatentDiffusionMethod:
 
     def editing_note(self) -> str:
         """Return a sentence that names each attribute's way."""
-        return f"Edits by {'; '.join(f'{name}: {way}' for name, way in self.chosen.items())}."
+        return editing_note(self.chosen)
 
     def ways_state(self) -> tuple[dict[str, Tensor], str]:
         """Return what was fitted, flat for a safetensors file, and what was chosen, as JSON; see `take_ways`."""

@@ -52,6 +52,11 @@ def ways_of(names: Sequence[str], attribute: int) -> dict[str, Way]:
     return ways | {f"joint means with {name}": ByMeans(j) for j, name in enumerate(names) if j != attribute}
 
 
+def editing_note(chosen: Mapping[str, str]) -> str:
+    """Return a sentence that names each attribute's way."""
+    return f"Edits by {'; '.join(f'{name}: {way}' for name, way in chosen.items())}."
+
+
 @dataclass(frozen=True, eq=False)
 class Moves:
     """All that the ways need of labelled codes: classifiers, means by value, and means by pair of values.

@@ -32,7 +32,7 @@ from diffusegae.evaluation.results import (
     gather,
 )
 from diffusegae.evaluation.subjects import load_subject
-from diffusegae.evaluation.tasks import measure_all
+from diffusegae.evaluation.tasks import log_here, measure_all
 from diffusegae.evaluation.ways import read_note
 from diffusegae.pipeline import STAGE_BEFORE, STAGES, Layout, Pipeline, training_seconds
 from diffusegae.report.comparison_page import write_comparison
@@ -192,19 +192,19 @@ def _trainings(candidate: Candidate) -> list[Work]:
 
 def encode_images(config: PipelineConfig) -> None:
     """Write the latents of all images."""
-    _log_here()
+    log_here()
     Pipeline(config).encode()
 
 
 def train_stage(config: PipelineConfig, stage: str) -> None:
     """Train a stage or baseline to its end."""
-    _log_here()
+    log_here()
     Pipeline(config).train(stage)  # type: ignore[arg-type]  # by construction one of the names
 
 
 def measure_candidate(candidate: Candidate, folder: str) -> None:
     """Measure a trained candidate, piece by piece on the running Ray, and store what was found."""
-    _log_here()
+    log_here()
     done = candidate.finished()[candidate.judged]
     assert done is not None
     assignment = candidate.assignment(folder, done)
@@ -237,8 +237,3 @@ def stage_seconds(candidate: Candidate) -> dict[str, float]:
 def _with_distances(judged: Judged, true: Measured) -> Judged:
     measured = with_distances(judged.measured, true)
     return Judged(judged.finding.model_copy(update={"metrics": measured.metrics}), measured)
-
-
-def _log_here() -> None:
-    """Let the lines of a process of Ray's reach the driver's log."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")

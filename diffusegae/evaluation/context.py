@@ -1,4 +1,4 @@
-"""What every method is judged by: the plan, the true images, a judge that learnt on training images alone, and LPIPS.
+"""What every method is judged by: the plan, the true images, a judge that has seen none of the truths, and LPIPS.
 
 It is made once and kept in a folder; whoever measures a piece loads it from there.
 """
@@ -17,7 +17,6 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.shards import read_manifest
 from diffusegae.data.sources import open_renderer
-from diffusegae.data.splits import Stratum
 from diffusegae.editing.method import Images
 from diffusegae.editing.network import device_at_hand
 from diffusegae.evaluation.plan import EvaluationPlan, Rows, labels_of, plan_evaluation, recombine_labels
@@ -79,8 +78,7 @@ class Context:
     @property
     def generated_rows(self) -> Rows:
         """The held-out images of seen pairs that Fréchet distances are measured on."""
-        seen = self.plan.test[self.plan.test_strata == Stratum.SEEN]
-        return np.asarray(seen[: self.config.compare.num_generated])
+        return self.plan.seen[: self.config.compare.num_generated]
 
     @property
     def generated_givers(self) -> Integer[np.ndarray, "generated m"]:
@@ -172,10 +170,8 @@ def _judges_images(truths: Truths, plan: EvaluationPlan, seed: int) -> LabelledI
 
 
 def prepare_context(config: PipelineConfig, images: str) -> None:
-    """Build a context and keep it; what is there already stays. Raises as `build_context`."""
+    """Build a context and keep it; a plan that is there already stays. Raises as `build_context`."""
     folder = context_folder(config, images)
-    if storage.exists(storage.join(folder, JUDGE)):
-        return
     keep_plan(config, images)
     manifest = read_manifest(images)
     schema = build_schema(config.data.attributes, manifest.columns)

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from diffusegae.baselines.latent_diffusion import LatentDiffusionMethod
-from diffusegae.data.splits import Stratum
 from diffusegae.diffusion import ddim
 from diffusegae.diffusion.process import Denoise
 from diffusegae.diffusion.schedule import Schedule
@@ -50,7 +49,7 @@ def measure_lengths_of(bench: Bench, rows: slice, steps: int) -> Measured:
         raise UnsupportedError(f"pictures of {type(method).__name__} are not sampled from codes")
     path = DdimPath.of(method)
     evaluate = context.config.evaluate
-    seen = context.plan.test[context.plan.test_strata == Stratum.SEEN]
+    seen = context.plan.seen
     pairs = seen[draw_pairs(len(seen), rows.stop, evaluate.seed)[rows]]
     images = context.images(pairs.ravel())
     codes = torch.cat([path.encode(batch) for batch in images.split(evaluate.batch_size)])

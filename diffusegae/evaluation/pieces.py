@@ -11,7 +11,6 @@ from diffusegae import storage
 from diffusegae.config.base import Config
 from diffusegae.config.compare import MethodName
 from diffusegae.config.pipeline import PipelineConfig
-from diffusegae.data.splits import Stratum
 from diffusegae.evaluation.context import MEASURES_VERSION, context_folder
 from diffusegae.evaluation.measures import FRAMES
 from diffusegae.evaluation.plan import EvaluationPlan
@@ -116,7 +115,7 @@ def _method_work(method: MethodName, config: PipelineConfig, plan: EvaluationPla
         return
     if method not in WITHOUT_CODES:
         yield "attributes", encoded, 1, 0, True
-    generated = num_generated(plan, config)
+    generated = min(config.compare.num_generated, len(plan.seen))
     yield "generate_random", generated, quick, 0, False
     yield "generate_recombined", generated, quick, 0, False
     if method in SAMPLED - WITHOUT_CODES:
@@ -129,9 +128,4 @@ def _reference_work(config: PipelineConfig, plan: EvaluationPlan, compared: bool
     yield "judge", len(plan.test), 1, 0, True
     yield "truths", len(plan.edit_truths), 2, 0, False
     if compared:
-        yield "true_features", num_generated(plan, config), 1, 0, False
-
-
-def num_generated(plan: EvaluationPlan, config: PipelineConfig) -> int:
-    """Return how many images a Fréchet distance takes: as many as are asked for, if seen pairs have so many."""
-    return min(config.compare.num_generated, int((plan.test_strata == Stratum.SEEN).sum()))
+        yield "true_features", min(config.compare.num_generated, len(plan.seen)), 1, 0, False

@@ -53,6 +53,11 @@ class EvaluationPlan:
     edit_strata: Int8[np.ndarray, " edits"]
 
     @property
+    def seen(self) -> Rows:
+        """The held-out rows of seen pairs that test codes, paths and Fréchet distances."""
+        return np.asarray(self.test[self.test_strata == Stratum.SEEN])
+
+    @property
     def num_attributes(self) -> int:
         """How many replacements a source has."""
         return int(self.edit_labels.shape[-1])

@@ -16,7 +16,7 @@ from diffusegae.config.training import ResourcesConfig
 from diffusegae.editing.latents import local_checkpoint
 from diffusegae.editing.network import device_at_hand
 from diffusegae.evaluation.bench import Bench
-from diffusegae.evaluation.context import Context, load_context, prepare_context, read_plan
+from diffusegae.evaluation.context import JUDGE, Context, load_context, prepare_context, read_plan
 from diffusegae.evaluation.finish import finish
 from diffusegae.evaluation.measured import Measured
 from diffusegae.evaluation.pieces import Assignment, Piece, plan_pieces
@@ -37,7 +37,8 @@ def measure_all(assignments: Sequence[Assignment], job: str, rate: float = 0.0) 
     """
     first = assignments[0]
     resources = first.config.resources
-    run_remotely(prepare_context, (first.config, first.images), resources)
+    if not storage.exists(storage.join(first.context, JUDGE)):
+        run_remotely(prepare_context, (first.config, first.images), resources)
     plan = read_plan(first.context)
     for assignment in assignments:
         if assignment.edits_codes and not storage.exists(storage.join(assignment.folder, CHOSEN)):
@@ -102,9 +103,14 @@ def _read(assignment: Assignment, piece: Piece) -> Measured:
     return Measured.from_bytes(storage.read_bytes(storage.join(assignment.folder, piece.file)))
 
 
-def _settle(resources: ResourcesConfig) -> None:
-    """Let the lines of a process of Ray's reach the driver's log, and take no more threads than were asked for."""
+def log_here() -> None:
+    """Let the lines of a process of Ray's reach the driver's log."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+
+
+def _settle(resources: ResourcesConfig) -> None:
+    """Log, and take no more threads than were asked for."""
+    log_here()
     torch.set_num_threads(int(resources.cpus_per_worker) if resources.gpus_per_worker else 1)
 
 

@@ -9,6 +9,7 @@ from safetensors.torch import load, save
 
 from diffusegae import storage
 from diffusegae.baselines.latent_diffusion import LatentDiffusionMethod, Validation
+from diffusegae.baselines.ways import editing_note
 from diffusegae.data.lookup import MISSING, ImageLookup
 from diffusegae.evaluation.bench import Bench
 from diffusegae.evaluation.plan import replace_labels
@@ -40,8 +41,7 @@ def take_ways(method: LatentDiffusionMethod, folder: str) -> None:
 
 def read_note(folder: str) -> str:
     """Return a sentence that names the way of each attribute."""
-    chosen = json.loads(storage.read_bytes(storage.join(folder, CHOSEN)))
-    return f"Edits by {'; '.join(f'{name}: {way}' for name, way in chosen.items())}."
+    return editing_note(json.loads(storage.read_bytes(storage.join(folder, CHOSEN))))
 
 
 def _validation(bench: Bench, attribute: int) -> Validation:

@@ -53,8 +53,9 @@ REPLACEMENTS = (
 )
 SMOOTHNESS = "How far the sampled picture moves along a straight path between two codes, on LPIPS of VGG16."
 PROCEDURE = (
-    "The attribute classifier was trained on true training images only. Images are drawn anew for intervals: all items"
-    " that stand on one together, the same for two rows that are compared.",
+    "The attribute classifier was trained on true training images and, where pictures can be rendered, on as many of"
+    " their values in any combination: on no value held out, and on no picture that is held against an edit. Images are"
+    " drawn anew for intervals: all items that stand on one together, the same for two rows that are compared.",
     "Not recognisable: of a row's reconstructions (of its replacements, where it has none) fewer are read right than"
     " 0.8 of what the classifier reads right in true images.",
     "Probes, DCI, MIG and silhouettes read the dimensions that a method's parts cover; an undivided code is cut in the"

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from diffusegae.config.model import SamplingConfig
 from diffusegae.data.lookup import MISSING, ImageLookup
@@ -16,7 +17,8 @@ from diffusegae.evaluation.bench import Bench
 from diffusegae.evaluation.context import Context
 from diffusegae.evaluation.finish import with_distances
 from diffusegae.evaluation.measured import Measured
-from diffusegae.evaluation.pieces import plan_pieces
+from diffusegae.evaluation.pieces import Piece, plan_pieces
+from diffusegae.evaluation.references import REFERENCES
 from diffusegae.evaluation.running import measure, run_piece
 from diffusegae.images import to_tensor
 from diffusegae.schema import AttributeSchema
@@ -183,3 +185,17 @@ def test_without_weights_the_rest_is_measured(
     found = measure(bench, "gzsnet", compared=True)
     assert not [metric for metric in found.metrics if "fd_" in metric or "lpips" in metric]
     assert found.metrics["recombine/seen_pairs/mse"] == 0
+
+
+def test_figures_are_taken_without_tf32(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def look(context: Context, rows: slice) -> Measured:
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return Measured()
+
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setitem(REFERENCES, "judge", look)  # type: ignore[arg-type]  # a plain dictionary
+    run_piece(context, Piece("judge", 0, 1, 1))
+    assert seen == [False]
+    assert torch.backends.cudnn.allow_tf32
