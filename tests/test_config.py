@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from diffusegae.config.data import HoldoutConfig
+from diffusegae.config.holdout import HoldoutConfig
 from diffusegae.config.load import ConfigError, load_config, validate_config
+from diffusegae.data.sources.folder import FolderConfig
 from tests.tiny import PRESETS
 
 
@@ -28,9 +29,9 @@ def test_paper_preset_keeps_the_papers_weights_and_rates() -> None:
 
 
 def test_overrides_are_dotted_and_typed() -> None:
-    config = load_config("smoke", ["refine.learning_rate=1e-4", "data.vehicles.num_kinds=5", "name=other"], PRESETS)
+    config = load_config("smoke", ["refine.learning_rate=1e-4", "data.source.num_kinds=5", "name=other"], PRESETS)
     assert config.refine.learning_rate == 1e-4
-    assert config.data.vehicles.num_kinds == 5
+    assert config.data.source.model_dump()["num_kinds"] == 5
     assert config.name == "other"
 
 
@@ -60,7 +61,10 @@ def test_overrides_are_dotted_and_typed() -> None:
         ("data.attributes.pose.width=9", r"add up to 25, but model.z_dis_width is 24"),
         ("refine.shared=3", "shared must be less than the 3 attributes"),
         ("finetune.lambda_canvas=1", r"finetune.lambda_canvas is 1.0, but model.unet.canvas is false"),
-        ("data.source=folder", r"which needs data.folder.images"),
+        ("data.source={kind: folder, table: x.csv}", "data.source.images is missing; set it in the config or by --set"),
+        ("data.source={table: x.csv}", "data.source.kind is missing"),
+        ("data.source={kind: foldr}", "data.source.kind is 'foldr'; expected one of: 'vehicles', 'ilab', 'folder'"),
+        ("data.source={kind: folder, images: x, tabel: y}", r"unknown key 'data.source.tabel' \(did you mean 'table'"),
     ],
 )
 def test_wrong_overrides_are_named(override: str, message: str) -> None:
@@ -74,6 +78,21 @@ def test_the_old_name_of_the_share_of_images_is_read_with_a_warning(caplog: pyte
     assert "data.holdout_percent is now data.holdout.images" in caplog.text
     with pytest.raises(ConfigError, match=r"unknown key 'data.holdout_percent'"):
         validate_config({"name": "x", "data": {"holdout_percent": 30, "holdout": {"images": 30}}}, "here")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data.source=folder", "data.folder.images=a", "data.folder.table=b.csv"],
+        ["data.source={kind: folder, images: a, table: c.csv}", "data.folder.table=b.csv"],
+    ],
+)
+def test_the_old_keys_of_a_source_are_read_with_a_warning(
+    overrides: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = FolderConfig(images="a", table="b.csv")
+    assert load_config("smoke", overrides, PRESETS).data.source == expected
+    assert "data.source is now a mapping, {kind: folder, ...}" in caplog.text
 
 
 def test_an_unknown_preset_lists_the_known() -> None:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -81,25 +81,54 @@ def _parse(text: str) -> Any:
 
 def _explain(problem: Mapping[str, Any]) -> str:
     location = [str(part) for part in problem["loc"]]
-    key = ".".join(location) or "(top)"
-    if problem["type"] == "extra_forbidden":
-        allowed = sorted(_fields_at(location[:-1]))
-        near = difflib.get_close_matches(location[-1], allowed, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        return f"unknown key {key!r}{hint}; allowed here: {', '.join(allowed)}"
-    if problem["type"] == "value_error":  # a check of ours, which names what it found
-        return f"{key}: {str(problem['msg']).removeprefix('Value error, ')}"
+    key = ".".join(part for part, _ in _walk(location)) or "(top)"
+    context = problem.get("ctx", {})
+    match problem["type"]:
+        case "extra_forbidden":
+            allowed = sorted(_fields_at(location[:-1]))
+            near = difflib.get_close_matches(location[-1], allowed, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            return f"unknown key {key!r}{hint}; allowed here: {', '.join(allowed)}"
+        case "missing":
+            return f"{key} is missing; set it in the config or by --set {key}=..."
+        case "union_tag_not_found":
+            return f"{key}.kind is missing; set it beside the other keys (got {problem['input']!r})"
+        case "union_tag_invalid":
+            return f"{key}.kind is {context['tag']!r}; expected one of: {context['expected_tags']}"
+        case "value_error":  # a check of ours, which names what it found
+            return f"{key}: {str(problem['msg']).removeprefix('Value error, ')}"
     return f"{key}: {problem['msg']} (got {problem['input']!r})"
 
 
 def _fields_at(location: Sequence[str]) -> list[str]:
-    """Return the keys allowed at a place in the config, walking nested models and the mapping of attributes."""
+    """Return the keys allowed at a place in the config."""
+    model = _walk(location)[-1][1] if location else PipelineConfig
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _walk(location: Sequence[str]) -> list[tuple[str, Any]]:
+    """Return the keys of pydantic's location and the type at each.
+
+    Steps into nested models, mappings and members of a union, of which pydantic names the kind in the location.
+    """
+    steps: list[tuple[str, Any]] = []
     model: Any = PipelineConfig
     for part in location:
+        if part in (members := _by_kind(get_args(model))):
+            model = members[part]
+            steps[-1] = (steps[-1][0], model)
+            continue
         if isinstance(model, type) and issubclass(model, BaseModel):
-            model = model.model_fields[part].annotation
-        else:  # dict[str, AttributeSpec]: any key leads to its value type
-            model = model.__args__[1]
-        if isinstance(model, UnionType):  # a part that may be left out
-            model = model.__args__[0]
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+            field = model.model_fields.get(part)
+            model = field.annotation if field else None
+        else:  # a mapping: any key leads to its value type
+            model = (*get_args(model), None, None)[1]
+        if isinstance(model, UnionType) and not _by_kind(get_args(model)):
+            model = get_args(model)[0]  # a part that may be left out
+        steps.append((part, model))
+    return steps
+
+
+def _by_kind(members: Sequence[Any]) -> dict[str, Any]:
+    models = [member for member in members if isinstance(member, type) and issubclass(member, BaseModel)]
+    return {str(model.model_fields["kind"].default): model for model in models if "kind" in model.model_fields}

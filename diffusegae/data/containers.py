@@ -44,7 +44,7 @@ class Member(NamedTuple):
 def container_kind(uri: str) -> ContainerKind:
     """Tell what a URI holds by its name; SourceError if nothing is there or it is another kind of archive."""
     if not storage.exists(uri):
-        raise SourceError(f"{uri}: nothing is there; check the address in data.ilab.uri or data.folder.images")
+        raise SourceError(f"{uri}: nothing is there; check the address in data.source")
     if storage.is_folder(uri):
         return "folder"
     if uri.lower().endswith(".zip"):

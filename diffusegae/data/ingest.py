@@ -16,7 +16,7 @@ from diffusegae.config.data import DataConfig
 from diffusegae.data.pipeline import run_units
 from diffusegae.data.records import SourceError, to_lines
 from diffusegae.data.shards import Manifest, Recipe, has_manifest, read_manifest, write_manifest
-from diffusegae.data.sources import Source, label_columns, open_source
+from diffusegae.data.sources.source import Opening, Source
 from diffusegae.data.splits import Holdout, Strata, Stratum, absent_values, require_trainable, resolve_holdout
 from diffusegae.data.thumbnails import write_contact_sheet
 from diffusegae.data.units import UnitRecord, UnitWriter, read_records
@@ -53,7 +53,8 @@ def ingest(data: DataConfig, image_size: int, uri: str, rate: float = 0.0) -> Ma
         _logger.info("%s: already ingested, %s images", root, f"{manifest.num_rows:,}")
         return manifest
     _claim(recipe, root, work)
-    source = open_source(data, image_size, storage.join(work, "index"))
+    index_uri = storage.join(work, "index")
+    source = data.source.open(Opening(image_size, recipe.columns, data.shard_rows, index_uri))
     split = _split(data, source)
     records_uri = storage.join(work, "units")
     _run(UnitWriter(source, recipe, split.holdout, root, records_uri), read_records(records_uri), root, rate)
@@ -85,9 +86,9 @@ def _split(data: DataConfig, source: Source) -> _Split:
 def make_recipe(data: DataConfig, image_size: int) -> Recipe:
     """Return all of a config that decides which rows the data set holds."""
     return Recipe(
-        source=data.source,
-        source_config=_source_config(data),
-        columns=label_columns(data),
+        source=data.source.kind,
+        source_config=data.source.absolute(),
+        columns=data.source.columns(data.attributes),
         image_size=image_size,
         encoding=data.encoding,
         quality=0 if data.encoding == "png" else data.quality,
@@ -101,19 +102,6 @@ def _holdout_config(data: DataConfig) -> dict[str, JsonValue]:
     specs = {name: data.attributes[name] for name in data.holdout.attributes}
     columns = {name: [spec.column or name, spec.group_column or spec.column or name] for name, spec in specs.items()}
     return data.holdout.model_dump(mode="json") | {"columns": dict(columns)}
-
-
-def _source_config(data: DataConfig) -> dict[str, JsonValue]:
-    if data.source == "vehicles":
-        return data.vehicles.model_dump(mode="json")
-    if data.source == "ilab":
-        return {"uri": storage.resolve(data.ilab.uri)}
-    folder = data.folder
-    return {
-        "images": storage.resolve(folder.images),
-        "table": storage.resolve(folder.table),
-        "path_column": folder.path_column,
-    }
 
 
 def _claim(recipe: Recipe, root: str, work: str) -> None:

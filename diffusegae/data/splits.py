@@ -16,7 +16,7 @@ import numpy.typing as npt
 from jaxtyping import Bool, Int8, Integer
 from pydantic import BaseModel, ConfigDict, Field
 
-from diffusegae.config.data import HoldoutConfig
+from diffusegae.config.holdout import HoldoutConfig
 from diffusegae.schema import AttributeSchema
 
 Flags = Bool[np.ndarray, "_"]

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from diffusegae import storage
 from diffusegae.data.records import HELD_OUT, IMAGE, KEY, Skipped, SourceImage, image_schema
 from diffusegae.data.shards import Recipe, Shard, describe_shard, encode_shard, shard_name
-from diffusegae.data.sources import Source
+from diffusegae.data.sources.source import Source
 from diffusegae.data.splits import Holdout, Strata, Stratum, is_held_out
 from diffusegae.images import ImageError, decode_image, encode_image
 

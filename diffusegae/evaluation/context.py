@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float, Integer, UInt8
 from diffusegae import storage
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.lookup import ImageLookup
+from diffusegae.data.renderer import open_renderer
 from diffusegae.data.shards import read_manifest
-from diffusegae.data.sources import open_renderer
 from diffusegae.editing.method import Images
 from diffusegae.editing.network import device_at_hand
 from diffusegae.evaluation.plan import EvaluationPlan, Rows, labels_of, plan_evaluation, recombine_labels

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int8, Integer, UInt8
 
 from diffusegae.data.lookup import MISSING, ImageLookup
-from diffusegae.data.sources import Renderer
+from diffusegae.data.sources.source import Renderer
 from diffusegae.images import to_tensor
 from diffusegae.schema import AttributeSchema
 

@@ -7,7 +7,8 @@ and 58,608 at 64 px.
 import tempfile
 import time
 
-from diffusegae.config.data import DataConfig, VehiclesConfig
+from diffusegae.config.data import DataConfig
+from diffusegae.data.sources.vehicles import VehiclesConfig
 from jobs.cli import connect
 
 SETS = {
@@ -26,7 +27,7 @@ def main() -> None:
     for size, vehicles in SETS.items():
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
-            manifest = ingest(DataConfig(vehicles=vehicles), size, folder)
+            manifest = ingest(DataConfig(source=vehicles), size, folder)
             print(f"{manifest.num_rows:7,} images at {size} px {time.perf_counter() - started:6.1f} s")
 
 

@@ -32,7 +32,7 @@ def overrides_of(storage: str, rows: int) -> list[str]:
     vehicles = f"num_kinds: {KINDS}, num_instances: {instances}, num_backgrounds: {BACKGROUNDS}, num_poses: {POSES}"
     return [
         f"storage={storage}",
-        f"data.vehicles={{{vehicles}}}",
+        f"data.source={{kind: vehicles, {vehicles}}}",
         "data.shard_rows=10000",
         "data.window_rows=50000",
         f"pretrain.batch_size={BATCH}",

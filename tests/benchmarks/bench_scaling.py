@@ -22,8 +22,8 @@ import torch
 from diffusegae.config.load import load_config
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.shards import LabelTable
+from diffusegae.data.sources.vehicles import VehiclesConfig
 from diffusegae.data.splits import Stratum
-from diffusegae.data.vehicles.render import VehicleWorld
 from diffusegae.evaluation.pieces import Piece, plan_pieces
 from diffusegae.evaluation.plan import MAX_TEST, MAX_TRAIN, EvaluationPlan
 from diffusegae.forecast import format_bytes
@@ -199,7 +199,8 @@ def main() -> None:
     config = load_config("paper", [], PRESETS)
     stages, encode, denoise = stages_of(config)
     small = load_config("vehicles64", [], PRESETS)
-    vehicles = VehicleWorld(**small.data.vehicles.model_dump()).num_images
+    assert isinstance(small.data.source, VehiclesConfig)
+    vehicles = small.data.source.world(small.model.image_size).num_images
     decode, image_bytes = decoding(config.model.image_size)
     plan_seconds = (planned.index_cpu_seconds + planned.plan_cpu_seconds) / PLANNED_ROWS
     print(

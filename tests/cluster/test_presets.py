@@ -14,7 +14,7 @@ from tests.tiny import PRESETS
 
 READING_CPUS = 2  # Ray Data reads by tasks of a CPU each: two of them, or no batch comes while workers hold the others
 GPU = "nvidia.com/gpu"
-NEEDED = {"paper": ("data.ilab.uri=data/iLab.zip",)}  # what a preset leaves to its user
+NEEDED = {"paper": ("data.source.uri=data/iLab.zip",)}  # what a preset leaves to its user
 
 
 class Group(NamedTuple):

@@ -14,11 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from diffusegae import storage
-from diffusegae.config.data import DataConfig, FolderConfig, HoldoutConfig, IlabConfig, VehiclesConfig
+from diffusegae.config.data import DataConfig
+from diffusegae.config.holdout import HoldoutConfig
 from diffusegae.data.ingest import RecipeError, ingest
 from diffusegae.data.records import HELD_OUT, IMAGE, KEY, SourceError
 from diffusegae.data.shards import Manifest, load_labels, read_manifest, verify_shards
-from diffusegae.data.sources import plan_units
+from diffusegae.data.sources.folder import FolderConfig
+from diffusegae.data.sources.ilab import IlabConfig
+from diffusegae.data.sources.source import plan_units
+from diffusegae.data.sources.vehicles import VehiclesConfig
 from diffusegae.data.splits import HoldoutError, Stratum, is_held_out
 from diffusegae.data.vehicles import VehicleWorld
 from diffusegae.images import decode_image
@@ -27,7 +31,7 @@ from tests.image_files import ILAB_CATEGORIES, ilab_files, picture, write_tar, w
 
 SIZE = 32
 VEHICLES = DataConfig(
-    vehicles=VehiclesConfig(num_kinds=3, num_instances=2, num_backgrounds=5, num_poses=4), shard_rows=20
+    source=VehiclesConfig(num_kinds=3, num_instances=2, num_backgrounds=5, num_poses=4), shard_rows=20
 )
 
 
@@ -42,14 +46,13 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ilab_config(uri: str) -> DataConfig:
-    return DataConfig(source="ilab", ilab=IlabConfig(uri=uri), shard_rows=16)
+    return DataConfig(source=IlabConfig(uri=uri), shard_rows=16)
 
 
 def folder_config(root: Path, text: str, *columns: str) -> DataConfig:
     (root / "labels.csv").write_text(text)
     return DataConfig(
-        source="folder",
-        folder=FolderConfig(images=str(root), table=str(root / "labels.csv")),
+        source=FolderConfig(images=str(root), table=str(root / "labels.csv")),
         attributes={column: AttributeSpec(width=4) for column in columns},
         shard_rows=4,
     )
@@ -94,7 +97,7 @@ def test_vehicles_are_rendered_whole_and_true_on_ray(ray_cluster: None, tmp_path
 def test_kill_9_in_the_middle_loses_and_doubles_nothing(inline: None, tmp_path: Path) -> None:
     root = tmp_path / "set"
     vehicles = VehiclesConfig(num_kinds=3, num_instances=2, num_backgrounds=50, num_poses=6)
-    config = DataConfig(vehicles=vehicles, shard_rows=50)
+    config = DataConfig(source=vehicles, shard_rows=50)
     finished = kill_after_units(3, config, root)
     assert not (root / "manifest.json").exists()
     assert 3 <= len(finished) < 36
@@ -257,8 +260,8 @@ def test_a_holdout_that_can_not_be_is_refused_before_any_image_is_made(
     holdout: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("diffusegae.data.ingest.run_units", None)
-    kinds = {"num_kinds": 7, "num_instances": 2, "num_backgrounds": 5, "num_poses": 4}
-    config = DataConfig.model_validate({"vehicles": kinds, "holdout": holdout})
+    kinds = {"kind": "vehicles", "num_kinds": 7, "num_instances": 2, "num_backgrounds": 5, "num_poses": 4}
+    config = DataConfig.model_validate({"source": kinds, "holdout": holdout})
     with pytest.raises(HoldoutError, match=message):
         ingest(config, SIZE, str(tmp_path))
 
@@ -340,7 +343,7 @@ def test_a_folder_with_a_table_becomes_a_set(inline: None, tmp_path: Path) -> No
 
 def test_a_finished_set_is_returned_at_once(inline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = ingest(VEHICLES, SIZE, str(tmp_path))
-    monkeypatch.setattr("diffusegae.data.ingest.open_source", None)
+    monkeypatch.setattr("diffusegae.data.sources.vehicles.VehiclesConfig.open", None)
     wider = VEHICLES.model_copy(update={"window_rows": 7})
     assert ingest(wider, SIZE, str(tmp_path)) == manifest
 

@@ -32,7 +32,7 @@ DATA = DataConfig.model_validate(
             "background": {"width": 2},
             "pose": {"width": 2},
         },
-        "vehicles": {"num_kinds": 3, "num_instances": 1, "num_backgrounds": 8, "num_poses": 4},
+        "source": {"kind": "vehicles", "num_kinds": 3, "num_instances": 1, "num_backgrounds": 8, "num_poses": 4},
         "shard_rows": 16,
     }
 )

@@ -22,7 +22,7 @@ SIZE, STORE_BYTES, BLOCK_BYTES, BLOCKS_PER_WINDOW = 128, 200 * 2**20, 10 * 2**20
 DATA = DataConfig.model_validate(
     {
         "attributes": {"identity": {"column": "category", "width": 2}, "background": {"width": 2}},
-        "vehicles": {"num_kinds": 5, "num_instances": 1, "num_backgrounds": 100, "num_poses": 10},
+        "source": {"kind": "vehicles", "num_kinds": 5, "num_instances": 1, "num_backgrounds": 100, "num_poses": 10},
         "shard_rows": 200,
     }
 )

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from diffusegae.config.data import HoldoutConfig, PairsConfig
+from diffusegae.config.holdout import HoldoutConfig, PairsConfig
 from diffusegae.data.splits import (
     Combinations,
     HeldPairs,

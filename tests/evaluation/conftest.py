@@ -29,7 +29,7 @@ HOLDOUT = Holdout(
     values={"instance": ("instance5",)},
 )
 CONFIG = smoke_config(
-    "data.source=folder", "data.folder.images=none", "data.folder.table=none.csv",
+    "data.source={kind: folder, images: none, table: none.csv}",
     "evaluate.num_reconstructions=6", "evaluate.num_edits=6", "evaluate.num_pictures=2", "evaluate.edit_steps=2",
     "evaluate.num_projected=30", "evaluate.batch_size=4", "evaluate.piece_images=5", "compare.num_generated=7",
     "compare.num_pairs=6", "compare.path_steps=[2,4]",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from diffusegae.data.lookup import MISSING, ImageLookup
-from diffusegae.data.sources import open_renderer
+from diffusegae.data.renderer import open_renderer
 from diffusegae.evaluation import context as context_module
 from diffusegae.evaluation.context import Context, build_context
 from diffusegae.evaluation.truths import KINDS, NO_IMAGE, Truths

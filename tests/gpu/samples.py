@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from diffusegae.baselines.baseline import Samples
 from diffusegae.baselines.table import BASELINES
 from diffusegae.config.pipeline import PipelineConfig
-from diffusegae.data.sources import VehicleSource
-from diffusegae.data.vehicles import VehicleWorld
+from diffusegae.data.sources.vehicles import VehiclesConfig, VehicleSource
 from diffusegae.losses.disentangle import group_layout
 from diffusegae.schema import AttributeSchema, build_schema
 from diffusegae.training.stages import StageInputs, StageName, column_of, shared_of
@@ -23,8 +22,9 @@ DIFFUSION_BASELINES: tuple[StageName, ...] = ("diffae", "ddim", "pdae")
 
 def vehicle_source(config: PipelineConfig) -> VehicleSource:
     """Return the vehicles of a config's size, whatever its own data are: a preset for iLab gets rendered ones."""
-    world = VehicleWorld(size=config.model.image_size, **config.data.vehicles.model_dump())
-    return VehicleSource(world, config.data.shard_rows)
+    source = config.data.source
+    vehicles = source if isinstance(source, VehiclesConfig) else VehiclesConfig()
+    return VehicleSource(vehicles.world(config.model.image_size), config.data.shard_rows)
 
 
 def schema_of(config: PipelineConfig) -> AttributeSchema:

@@ -17,7 +17,7 @@ from diffusegae.data.feed import Columns, Feed, FeedBatch, GroupSampler, sample_
 from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.records import Skipped
 from diffusegae.data.shards import LabelTable, Manifest, Recipe
-from diffusegae.data.sources import VehicleSource
+from diffusegae.data.sources.vehicles import VehicleSource
 from diffusegae.data.splits import Holdout, Strata, Stratum, is_held_out, resolve_holdout
 from diffusegae.schema import AttributeSchema
 from tests.gpu.samples import schema_of, vehicle_source
@@ -145,7 +145,7 @@ def _manifest(world: World) -> Manifest:
     data, vocabularies = world.config.data, vehicle_source(world.config).vocabularies
     recipe = Recipe(
         source="vehicles",
-        source_config=data.vehicles.model_dump(),
+        source_config=data.source.absolute(),
         columns=tuple(vocabularies),
         image_size=world.config.model.image_size,
         encoding=data.encoding,

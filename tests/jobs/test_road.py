@@ -69,8 +69,7 @@ def write_own_images(folder: Path) -> Path:
 OWN_CONFIG = """
 name: shapes
 data:
-  source: folder
-  folder: {{images: {folder}/pictures, table: {folder}/labels.csv}}
+  source: {{kind: folder, images: {folder}/pictures, table: {folder}/labels.csv}}
   attributes:
     shape: {{width: 6}}
     colour: {{width: 6}}

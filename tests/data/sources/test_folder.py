@@ -6,10 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from diffusegae.config.data import FolderConfig
-from diffusegae.data.folder import list_folder, needed_columns
 from diffusegae.data.index import Listing
 from diffusegae.data.records import SourceError
+from diffusegae.data.sources.folder import FolderConfig, list_folder
 from diffusegae.schema import AttributeSpec
 
 COLUMNS = ("letter", "size")
@@ -119,4 +118,4 @@ def test_attributes_need_each_of_their_columns_once() -> None:
         "pose": AttributeSpec(width=2),
         "kind": AttributeSpec(column="category", width=2),
     }
-    assert needed_columns(attributes) == ("category", "instance", "pose")
+    assert FolderConfig(images="a", table="b").columns(attributes) == ("category", "instance", "pose")

@@ -5,7 +5,8 @@ import pytest
 
 from diffusegae.config.data import DataConfig
 from diffusegae.data.records import Skipped
-from diffusegae.data.sources import Renderer, VehicleSource, open_renderer
+from diffusegae.data.renderer import StoredRenderer, open_renderer
+from diffusegae.data.sources.vehicles import VehicleSource
 from diffusegae.data.vehicles import VehicleWorld
 
 SIZE = 32
@@ -13,10 +14,10 @@ COUNTS = {"num_kinds": 3, "num_instances": 2, "num_backgrounds": 4, "num_poses":
 WORLD = VehicleWorld(**COUNTS, size=SIZE)
 
 
-def renderer(**settings: object) -> Renderer | None:
+def renderer(**settings: object) -> StoredRenderer | None:
     vehicles = COUNTS | {key: value for key, value in settings.items() if key in ("num_instances", "jitter")}
     rest = {key: value for key, value in settings.items() if key not in vehicles}
-    return open_renderer(DataConfig.model_validate({"vehicles": vehicles, **rest}), SIZE)
+    return open_renderer(DataConfig.model_validate({"source": {"kind": "vehicles", **vehicles}, **rest}), SIZE)
 
 
 def labels_of(*rows: tuple[int, int, int]) -> dict[str, np.ndarray]:
@@ -67,7 +68,7 @@ def test_truths_are_stored_as_the_pictures_are() -> None:
     "settings",
     [
         {"jitter": 0.0},
-        {"source": "ilab", "ilab": {"uri": "/x"}},
+        {"source": {"kind": "ilab", "uri": "/x"}},
         {"attributes": {"category": {"width": 2}, "background": {"width": 2}, "pose": {"width": 2}}},
         {"attributes": {"identity": {"column": "instance", "width": 2}, "background": {"width": 2}}},
     ],

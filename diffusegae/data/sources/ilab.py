@@ -4,15 +4,20 @@ The name says everything: identity is the category for labels and the instance f
 Value counts differ between copies of the set, so vocabularies come from the names found.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
+from typing import ClassVar, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
-from diffusegae.data.containers import ContainerKind, Member, iterate_members
+from diffusegae import storage
+from diffusegae.data.containers import ContainerKind, Member, container_kind, iterate_members
 from diffusegae.data.index import PLACE_FIELDS, Listing
 from diffusegae.data.records import Skipped
+from diffusegae.data.sources.listed import ContainerReader, ListedConfig
+from diffusegae.schema import AttributeSpec
 
 LABEL_COLUMNS = ("category", "instance", "background", "pose", "light", "focus")
 _LISTED_ROWS = 65_536
@@ -21,6 +26,32 @@ _NAME = (
     r"-(?P<rotation>r\d+)-(?P<light>l\d+)-(?P<focus>f\d+)\.(?i:png|jpg|jpeg)$"
 )
 _PARTS = ("category", "number", "background", "camera", "rotation", "light", "focus")
+
+
+class IlabConfig(ListedConfig):
+    """iLab-20M by its file names: a folder tree, a .zip or a .tar, local or s3://."""
+
+    kind: Literal["ilab"] = "ilab"
+    uri: str = Field(
+        min_length=1, description="Folder, .zip or .tar that holds category-iNNNN-bNNNN-cNN-rNN-lN-fN files."
+    )
+    addresses: ClassVar[tuple[str, ...]] = ("uri",)
+
+    def columns(self, attributes: Mapping[str, AttributeSpec]) -> tuple[str, ...]:
+        """Return all columns that the names tell, whatever the attributes read."""
+        del attributes
+        return LABEL_COLUMNS
+
+    def reader(self) -> ContainerReader:
+        """Return what reads the files; SourceError if nothing is there."""
+        root = storage.resolve(self.uri)
+        return ContainerReader(root, container_kind(root))
+
+    def listings(self, columns: tuple[str, ...]) -> Iterator[Listing]:
+        """List all files with the labels in their names."""
+        del columns
+        reader = self.reader()
+        return list_ilab(reader.root, reader.kind)
 
 
 def list_ilab(uri: str, kind: ContainerKind) -> Iterator[Listing]:

@@ -1,19 +1,19 @@
 """A folder of images with a CSV or Parquet table of their labels: any attributes, any values, read as categories."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from diffusegae import storage
-from diffusegae.config.data import FolderConfig
-from diffusegae.data.containers import STORED
+from diffusegae.data.containers import STORED, container_kind
 from diffusegae.data.index import OFFSET, PACKING, PATH, SIZE, Listing
 from diffusegae.data.records import KEY, Skipped, SourceError, label_fields
-from diffusegae.schema import AttributeSpec
+from diffusegae.data.sources.listed import ContainerReader, ListedConfig
 
 _LISTED_ROWS = 65_536
 
@@ -25,13 +25,23 @@ class _Table(NamedTuple):
     batches: Iterator[pa.RecordBatch]
 
 
-def needed_columns(attributes: dict[str, AttributeSpec]) -> tuple[str, ...]:
-    """Return the label columns that the attributes read, each once, in order."""
-    wanted: dict[str, None] = {}
-    for name, spec in attributes.items():
-        column = spec.column or name
-        wanted.update({column: None, spec.group_column or column: None})
-    return tuple(wanted)
+class FolderConfig(ListedConfig):
+    """A folder of images with a table of their labels."""
+
+    kind: Literal["folder"] = "folder"
+    images: str = Field(min_length=1, description="Folder (or bucket) that the table's paths are relative to.")
+    table: str = Field(min_length=1, description="CSV or Parquet table: one row per image.")
+    path_column: str = Field("path", description="Column of the table that holds the image's relative path.")
+    addresses: ClassVar[tuple[str, ...]] = ("images", "table")
+
+    def reader(self) -> ContainerReader:
+        """Return what reads the files; SourceError if nothing is there."""
+        root = storage.resolve(self.images)
+        return ContainerReader(root, container_kind(root))
+
+    def listings(self, columns: tuple[str, ...]) -> Iterator[Listing]:
+        """List the rows of the table."""
+        return list_folder(self, columns)
 
 
 def list_folder(config: FolderConfig, columns: Sequence[str]) -> Iterator[Listing]:
@@ -54,7 +64,7 @@ def _open_table(uri: str, wanted: tuple[str, ...]) -> _Table:
     try:
         file = storage.open_input(uri)
     except storage.StorageNotFoundError as error:
-        raise SourceError(f"{uri}: there is no table; set data.folder.table to a CSV or Parquet file") from error
+        raise SourceError(f"{uri}: there is no table; set data.source.table to a CSV or Parquet file") from error
     if uri.lower().endswith(".parquet"):
         parquet = pq.ParquetFile(file)
         names = tuple(parquet.schema_arrow.names)
@@ -67,7 +77,7 @@ def _open_table(uri: str, wanted: tuple[str, ...]) -> _Table:
         )
         reader = csv.open_csv(file, convert_options=options)
         return _Table(tuple(reader.schema.names), iter(reader))
-    raise SourceError(f"{uri}: expected a table that ends with .csv or .parquet; set data.folder.table")
+    raise SourceError(f"{uri}: expected a table that ends with .csv or .parquet; set data.source.table")
 
 
 def _require_columns(config: FolderConfig, names: tuple[str, ...], columns: Sequence[str]) -> None:
@@ -75,7 +85,7 @@ def _require_columns(config: FolderConfig, names: tuple[str, ...], columns: Sequ
     if config.path_column not in names:
         raise SourceError(
             f"{config.table} has no column {config.path_column!r} for the images' paths; {there}."
-            " Set data.folder.path_column"
+            " Set data.source.path_column"
         )
     for column in columns:
         if column not in names:

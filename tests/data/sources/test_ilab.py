@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from diffusegae.data.containers import container_kind
-from diffusegae.data.ilab import LABEL_COLUMNS, list_ilab, parse_names
+from diffusegae.data.sources.ilab import LABEL_COLUMNS, list_ilab, parse_names
 from tests.image_files import ilab_files, write_tar, write_tree, write_zip
 
 
@@ -62,7 +62,7 @@ def test_every_container_lists_the_same(
 
 
 def test_long_sets_are_listed_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("diffusegae.data.ilab._LISTED_ROWS", 7)
+    monkeypatch.setattr("diffusegae.data.sources.ilab._LISTED_ROWS", 7)
     root = write_tree(tmp_path, files := ilab_files())
     sizes = [listing.table.num_rows for listing in list_ilab(root, "folder")]
     assert max(sizes) == 7
