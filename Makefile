@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= quick
 STAMP := $(VENV)/installed
+HEROES := usr/share/games/flare/mods/fantasycore
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo browser test lint serve bench bench-serve gpu-wheels install clean
+.PHONY: demo heroes browser test lint serve bench bench-serve gpu-wheels install clean
 
 install: $(STAMP)
 
@@ -19,6 +20,20 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/python jobs/pipeline.py --config $(CONFIG)
+
+# The art of `data.source.kind: heroes`, of Debian's package flare-game (122 MB, CC-BY-SA 3.0 or later): installed by whoever
+# may, else unpacked here.
+heroes:
+	@if test -d /$(HEROES); then \
+	    echo "The art is in /$(HEROES), where data.source looks for it."; \
+	elif ! command -v apt-get > /dev/null; then \
+	    echo "No apt-get here. Copy /$(HEROES) of Debian's package flare-game, and pass --set data.source.folder=COPY" >&2; exit 1; \
+	elif [ "$$(id -u)" = 0 ] || sudo -n true 2> /dev/null; then \
+	    $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends flare-game; \
+	else \
+	    mkdir -p .heroes && cd .heroes && apt-get download -qq flare-game && dpkg-deb -x flare-game_*.deb . && rm flare-game_*.deb && \
+	    echo "The art is in .heroes; pass --set data.source.folder=.heroes/$(HEROES)"; \
+	fi
 
 # The page is tested in a real browser, Debian's; elsewhere any `chromium` on the PATH will do.
 browser:
@@ -46,4 +61,4 @@ gpu-wheels: $(STAMP)
 	$(BIN)/python -m tests.gpu.wheels pack .gpu-wheels
 
 clean:
-	rm -rf $(VENV) .gpu-wheels build *.egg-info
+	rm -rf $(VENV) .heroes .gpu-wheels build *.egg-info

@@ -1,102 +1,141 @@
-"""Pixels: uint8 HWC at rest, float32 [-1, 1] NCHW inside; encoded bytes and grids of pictures.
-
-These are the only functions that change an image's range, layout or encoding.
-"""
+"""Pictures: the one way in which any picture is decoded, encoded bytes, and grids of pictures, all uint8 HWC RGB."""
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
+from jaxtyping import UInt8
+from PIL import Image, ImageColor, ImageDraw, ImageFont, UnidentifiedImageError
+
+from diffusegae.formats import DAMAGED, FORMATS, TOO_LARGE, ImageError, require_format
+from diffusegae.srgb import Colour, to_srgb, upright
 
 Encoding = Literal["png", "jpeg", "webp"]
-ALLOWED_FORMATS = ("PNG", "JPEG", "WEBP")
+Resize = Literal["crop", "pad", "stretch"]
+MAX_PIXELS = 178_956_970  # where Pillow itself refuses
+# Every scan of a progressive JPEG is a pass over all its pixels, and a small file can hold many thousands. Encoders
+# make about ten; in the coded data of a picture these two bytes can be nothing else.
+_START_OF_SCAN, _MAX_SCANS = b"\xff\xda", 64
+# A JPEG of many more pixels than are wanted is decoded at 1/2, 1/4 or 1/8 of its size, but never at less than this many
+# times the wanted one, so that Lanczos still does the last step.
+_DRAFT_GAP = 3
 
 
-class ImageError(ValueError):
-    """Bytes that are not a picture in an allowed format."""
+@dataclass(frozen=True)
+class Framing:
+    """How a picture becomes a square: what happens to its shape, and over which colour what is transparent is laid.
+
+    `crop` takes the square in the centre, `pad` keeps all of it and fills up with `background`, `stretch` ignores the
+    shape. `background` is any opaque colour that CSS knows: a name, #rrggbb, rgb(…).
+    """
+
+    resize: Resize = "crop"
+    background: str = "white"
+
+    @property
+    def colour(self) -> Colour:
+        """The background as RGB; ValueError if it is no opaque colour."""
+        return parse_colour(self.background)
+
+    def enlarges(self, shape: tuple[int, int], size: int) -> bool:
+        """Tell whether a picture of a width and height has fewer pixels than a square of `size` shows of it."""
+        return (max(shape) if self.resize == "pad" else min(shape)) < size
 
 
-def decode_image(data: bytes, size: int | None = None) -> UInt8[np.ndarray, "height width 3"]:
-    """Decode PNG, JPEG or WebP bytes to RGB, resized to a square of `size` pixels if given (centre crop, then Lanczos).
+@cache
+def parse_colour(name: str) -> Colour:
+    """Return a colour as RGB levels; ValueError if it is none or not opaque."""
+    levels = ImageColor.getrgb(name)
+    if len(levels) != 3:
+        raise ValueError(f"{name!r} is not opaque")
+    return levels
+
+
+def decode_image(
+    data: bytes,
+    size: int | None = None,
+    framing: Framing = Framing(),
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Decode a file to upright RGB pixels (of an animation, its first frame), a square of `size` pixels if given.
 
     Raises:
-        ImageError: the bytes do not decode, or are of another format.
+        ImageError: the bytes do not decode, are of a format that is not read, or of too many pixels.
     """
+    with open_image(data) as opened:
+        return np.array(to_picture(opened, size, framing))
+
+
+@contextmanager
+def open_image(data: bytes, formats: tuple[str, ...] = FORMATS, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Open a file by its header, so that its size is known before it is decoded inside the `with`.
+
+    Raises:
+        ImageError: the bytes do not decode, are not of `formats`, or of more than `max_pixels`.
+    """
+    found = require_format(data, formats)
     try:
-        with Image.open(io.BytesIO(data), formats=ALLOWED_FORMATS) as opened:
-            image = opened.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageError(
-            f"{len(data)} bytes that do not decode as {', '.join(ALLOWED_FORMATS)} ({error}); re-export the picture"
-        ) from error
-    if size is not None and image.size != (size, size):
-        image = _centre_square(image).resize((size, size), Image.Resampling.LANCZOS)
-    return np.array(image)
+        with Image.open(io.BytesIO(data), formats=(found,)) as opened:
+            width, height = opened.size
+            if width * height > max_pixels:
+                raise ImageError(TOO_LARGE, f"{width} x {height} pixels; expected at most {max_pixels:,}")
+            if found == "JPEG" and data.count(_START_OF_SCAN) > _MAX_SCANS:
+                raise ImageError(DAMAGED, f"a JPEG of more than {_MAX_SCANS} scans; save it again as an ordinary one")
+            yield opened
+    except (ImageError, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(TOO_LARGE, f"far too many pixels; expected at most {max_pixels:,}") from error
+    except Exception as error:  # whatever Pillow's decoders raise at damaged bytes, and that is nearly everything
+        said = "its header is damaged" if isinstance(error, UnidentifiedImageError) else str(error)
+        detail = f"{len(data)} bytes that do not decode as {found} ({said}); re-export the picture"
+        raise ImageError(DAMAGED, detail) from error
 
 
-def encode_image(pixels: UInt8[np.ndarray, "height width 3"], encoding: Encoding = "png", quality: int = 92) -> bytes:
+def to_picture(opened: Image.Image, size: int | None = None, framing: Framing = Framing()) -> Image.Image:
+    """Decode an opened file to an upright RGB picture, a square of `size` pixels if given."""
+    if size is not None and min(opened.size) >= 2 * _DRAFT_GAP * size:
+        opened.draft(None, (_DRAFT_GAP * size, _DRAFT_GAP * size))  # of JPEG alone
+    opened.load()
+    image = upright(opened)
+    if size is not None and framing.resize == "crop":
+        image = _centre_square(image)
+    image = to_srgb(image, framing.colour)
+    return image if size is None else fit(image, size, framing)
+
+
+def fit(image: Image.Image, size: int, framing: Framing) -> Image.Image:
+    """Return an RGB picture as a square of `size` pixels (Lanczos)."""
+    if image.size == (size, size):
+        return image.copy()  # not an open file any more, which Pillow asks again and again whether it has changed
+    if framing.resize == "crop":
+        image = _centre_square(image)
+    if framing.resize != "pad":
+        return image.resize((size, size), Image.Resampling.LANCZOS)
+    longest = max(image.size)
+    width, height = (max(1, round(side * size / longest)) for side in image.size)
+    square = Image.new("RGB", (size, size), framing.colour)
+    inside = image.resize((width, height), Image.Resampling.LANCZOS)
+    square.paste(inside, ((size - width) // 2, (size - height) // 2))
+    return square
+
+
+def encode_image(
+    picture: UInt8[np.ndarray, "height width 3"] | Image.Image, encoding: Encoding = "png", quality: int = 92
+) -> bytes:
     """Encode RGB pixels; png is lossless, `quality` concerns jpeg and webp."""
     buffer = io.BytesIO()
-    image = Image.fromarray(pixels)
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     if encoding == "png":
         image.save(buffer, format="PNG", compress_level=1)
     else:
         image.save(buffer, format=encoding.upper(), quality=quality)
     return buffer.getvalue()
-
-
-def to_tensor(pixels: UInt8[np.ndarray, "*batch height width 3"]) -> Float[Tensor, "*batch 3 height width"]:
-    """Turn uint8 HWC pixels into float32 [-1, 1] CHW.
-
-    In numpy, on one thread: a feed does this beside training, where torch would wake a second team of threads.
-    """
-    values = np.ascontiguousarray(np.moveaxis(pixels, -1, -3)).astype(np.float32)
-    values /= 127.5
-    values -= 1.0
-    return torch.from_numpy(values)
-
-
-def to_device(
-    pixels: UInt8[np.ndarray, "*batch height width 3"], device: torch.device
-) -> Float[Tensor, "*batch 3 height width"]:
-    """Turn uint8 HWC pixels into float32 [-1, 1] CHW on a device; a GPU is sent the pixels, a quarter of the bytes."""
-    if device.type != "cuda":
-        return to_tensor(pixels).to(device)
-    sent = torch.from_numpy(pixels).pin_memory().to(device, non_blocking=True)
-    return normalise(sent)
-
-
-def normalise(
-    pixels: UInt8[Tensor, "*batch height width 3"], channels_last: bool = False
-) -> Float[Tensor, "*batch 3 height width"]:
-    """Turn uint8 HWC pixels into float32 [-1, 1] CHW where they are, to the bit as `to_tensor` does.
-
-    With `channels_last` the pixels stay as they lie in memory, and only the shape says CHW.
-    """
-    planes = pixels.movedim(-1, -3)
-    if not channels_last:
-        planes = planes.contiguous()
-    # On a GPU, division by a Python number is multiplication by its rounded inverse.
-    return planes.float().div_(torch.full((), 127.5, device=pixels.device)).sub_(1.0)
-
-
-def to_pixels(images: Float[Tensor, "*batch 3 height width"]) -> UInt8[np.ndarray, "*batch height width 3"]:
-    """Turn [-1, 1] CHW images into uint8 HWC pixels, rounding to the nearest level."""
-    levels = images.detach().float().add(1.0).mul(127.5).round().clamp(0, 255)
-    return levels.to(torch.uint8).movedim(-3, -1).cpu().numpy()
-
-
-def to_unit(images: Float[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
-    """Map [-1, 1] to [0, 1], the range of the paper's SSIM and MSE, clamping what lies outside."""
-    return images.add(1.0).mul(0.5).clamp(0.0, 1.0)
 
 
 def decode_batch(encoded: Sequence[bytes], size: int, threads: int = 1) -> UInt8[np.ndarray, "batch height width 3"]:
@@ -122,7 +161,7 @@ def _decoders(threads: int) -> ThreadPoolExecutor:
 def _decode_into(square: UInt8[np.ndarray, "size size 3"], data: bytes) -> None:
     """Decode a good image to its place; a JPEG without Pillow, which holds the GIL for half of its time."""
     if not data.startswith(b"\xff\xd8"):
-        with Image.open(io.BytesIO(data), formats=ALLOWED_FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=("PNG", "WEBP")) as image:
             square[:] = np.asarray(image)
         return
     from simplejpeg import decode_jpeg  # here: where no JPEG is stored it need not be installed
@@ -150,18 +189,31 @@ def make_grid(
 def label_grid(
     grid: UInt8[np.ndarray, "height width 3"], columns: Sequence[str], title: str = "", gap: int = 2
 ) -> UInt8[np.ndarray, "labelled_height width 3"]:
-    """Write a title and one caption per column above a grid made by `make_grid`."""
+    """Write a title, in as many lines as it takes, and one caption per column above a grid made by `make_grid`."""
     font = ImageFont.load_default(size=11)
-    band = 18 + (18 if title else 0)
+    lines = _wrap(title, grid.shape[1] - 2 * gap, font)
+    band = 18 * (len(lines) + 1)
     canvas = Image.new("RGB", (grid.shape[1], grid.shape[0] + band), "white")
     canvas.paste(Image.fromarray(grid), (0, band))
     draw = ImageDraw.Draw(canvas)
-    if title:
-        draw.text((gap, 2), title, fill="black", font=font)
+    for number, line in enumerate(lines):
+        draw.text((gap, 2 + 18 * number), line, fill="black", font=font)
     pitch = (grid.shape[1] - gap) / max(len(columns), 1)
     for index, caption in enumerate(columns):
         draw.text((gap + index * pitch, band - 16), caption, fill="#444", font=font)
     return np.array(canvas)
+
+
+def _wrap(text: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> list[str]:
+    """Break text between words into lines of at most `width` pixels; a longer word stays whole."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def _centre_square(image: Image.Image) -> Image.Image:

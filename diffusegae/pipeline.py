@@ -28,6 +28,7 @@ from diffusegae.data.latents import (
     STATISTICS,
     LatentManifest,
     LatentShard,
+    begin_latents,
     has_latents,
     latent_shard_name,
     read_latent_manifest,
@@ -146,13 +147,14 @@ class Pipeline:
         """The parent run, the same after a restart."""
         return open_pipeline_run(self.tracking, self.config)
 
-    def ingest(self) -> Manifest:
-        """Write the image shards."""
+    def ingest(self, refresh: bool = False) -> Manifest:
+        """Write the image shards; with `refresh` anew, from what the source holds now."""
         manifest = ingest(
             self.config.data,
             self.config.model.image_size,
             self.layout.images,
             self.config.resources.rates.get("ingest", 0.0),
+            refresh=refresh,
         )
         with tempfile.TemporaryDirectory() as folder:
             thumbnails = Path(folder) / THUMBNAILS
@@ -165,7 +167,8 @@ class Pipeline:
         before = self._require_before(stage)
         run_id = open_stage_run(self.tracking, self.config, self.run_id, stage)
         job = self.job(stage).model_copy(update={"tracking_uri": self.tracking, "run_id": run_id})
-        done = launch_stage(job, self.layout.stages(stage), before.fingerprint if before else "")
+        root = self.layout.stages(stage)
+        done = launch_stage(job, root, before.fingerprint if before else "", self.manifest.content)
         finish_run(self.tracking, run_id, "FINISHED")
         return done
 
@@ -189,7 +192,7 @@ class Pipeline:
             manifest = read_latent_manifest(self.layout.latents)
             if manifest.encoder == before.fingerprint:
                 return manifest
-            storage.delete(self.layout.latents)
+        begin_latents(self.layout.latents, before.fingerprint)
         resources, shards = self.config.resources, self.manifest.shards
         encoder = ShardEncoder(
             self.layout.images, self.layout.latents, before.checkpoint, resources.encode_batch, num_threads=1
@@ -291,9 +294,9 @@ class Pipeline:
         with local_checkpoint(done.checkpoint) as checkpoint:
             return register_model(self.tracking, self.run_id, checkpoint, self.config, measure)
 
-    def run(self) -> str:
+    def run(self, refresh: bool = False) -> str:
         """Do every step that is not done yet; return the matrix, the report's path and the registered version."""
-        self.ingest()
+        self.ingest(refresh)
         keep_plan(self.config, self.layout.images)  # that it can't be judged is said before it is trained
         self.train("pretrain")
         self.encode()
@@ -343,7 +346,20 @@ class Pipeline:
         done = read_done(self.layout.stages(stage), stage)
         if done is None:
             raise LaunchError(f"stage {stage!r} of {self.config.name!r} is not done; run jobs/train.py --stage {stage}")
+        self._require_images(stage, done)
         return done
+
+    def _require_images(self, stage: StageName, done: StageDone) -> None:
+        """Check that a finished stage was trained on the images as they are, where both are known."""
+        if done.images == self.manifest.content:
+            return
+        folder = storage.join(self.layout.stages(stage), stage)
+        if done.images and self.manifest.content:
+            raise LaunchError(
+                f"{folder} was trained on images that have been made anew since; delete it and what follows from it, or"
+                " choose another name"
+            )
+        logger.warning("%s: whether it was trained on these images isn't known; it is of an older version", folder)
 
 
 def training_seconds(done: StageDone) -> float:

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+ROW_COLUMNS = ("image", "key", "z", "pixels", "held_out")  # what a row holds beside its labels
+_LABEL_PREFIX = "label:"
+
 
 class SchemaError(ValueError):
     """An attribute, value or width that the schema does not allow."""
@@ -136,6 +139,21 @@ class AttributeSpec(BaseModel):
     group_column: str = Field("", description="Column that forms GROUPs; the label column when empty.")
     width: int = Field(gt=0, description="Width of its part of z_dis.")
 
+    def columns(self, name: str) -> tuple[str, str]:
+        """Return the label column and the GROUP column of an attribute of that name, as rows call them."""
+        column = self.column or name
+        return label_column(column), label_column(self.group_column or column)
+
+
+def label_column(name: str) -> str:
+    """Return what rows call a column of the source: by its own name, prefixed if rows have a column of that name."""
+    return f"{_LABEL_PREFIX}{name}" if name in ROW_COLUMNS or name.startswith(_LABEL_PREFIX) else name
+
+
+def source_column(column: str) -> str:
+    """Return what the source calls a label column of rows, the reverse of `label_column`."""
+    return column.removeprefix(_LABEL_PREFIX)
+
 
 def build_schema(specs: Mapping[str, AttributeSpec], vocabularies: Mapping[str, Sequence[str]]) -> AttributeSchema:
     """Join what the config asks for with the vocabularies found in the data.
@@ -150,8 +168,7 @@ def build_schema(specs: Mapping[str, AttributeSpec], vocabularies: Mapping[str, 
 
 
 def _join(name: str, spec: AttributeSpec, vocabularies: Mapping[str, Sequence[str]]) -> Attribute:
-    column = spec.column or name
-    group_column = spec.group_column or column
+    column, group_column = spec.columns(name)
     for needed in (column, group_column):
         if needed not in vocabularies:
             raise SchemaError(

@@ -4,6 +4,7 @@ S3 is configured by the environment that AWS tools share: AWS_ACCESS_KEY_ID, AWS
 AWS_REGION or AWS_DEFAULT_REGION, AWS_ENDPOINT_URL for any other maker's store, or whatever else botocore finds.
 """
 
+import errno
 import io
 import os
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
+import pyarrow
 import pyarrow.fs
 
 S3_SCHEME = "s3://"
@@ -31,8 +33,7 @@ _REFUSALS = (
     "FORBIDDEN",
     "HTTP STATUS 403",
 )
-
-
+_UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 _MISSING_BUCKETS = ("NO_SUCH_BUCKET", "NOSUCHBUCKET", "BUCKET DOES NOT EXIST")
 
 
@@ -42,6 +43,10 @@ class StorageError(RuntimeError):
 
 class StorageNotFoundError(StorageError):
     """Nothing is stored at a URI."""
+
+
+class StorageUnreadableError(StorageError):
+    """What a local path leads to is no file that can be read: a folder, a loop of links, forbidden, no path at all."""
 
 
 class Location(NamedTuple):
@@ -111,7 +116,7 @@ def is_folder(uri: str) -> bool:
 
 
 def read_bytes(uri: str) -> bytes:
-    """Read a whole file; StorageNotFoundError if there is none."""
+    """Read a whole file; StorageNotFoundError if there is none, StorageUnreadableError if a local path is no file."""
     filesystem, path = locate(uri)
     with _explained(uri), filesystem.open_input_file(path) as file:
         return bytes(file.read())
@@ -321,6 +326,8 @@ def _explained(uri: str) -> Iterator[None]:
     """Turn what pyarrow, s3fs and the operating system raise into StorageError with a remedy."""
     try:
         yield
+    except pyarrow.ArrowInvalid as error:  # a NUL in a path
+        raise StorageUnreadableError(f"{uri!r}: {error}; correct the path") from error
     except OSError as error:
         text = str(error)
         is_refused = isinstance(error, PermissionError) or any(word in text.upper() for word in _REFUSALS)
@@ -337,6 +344,8 @@ def _explained(uri: str) -> Iterator[None]:
             ) from error
         if isinstance(error, FileNotFoundError):
             raise StorageNotFoundError(f"{uri}: nothing is stored there; check the address") from error
+        if is_local(uri) and (error.errno in _UNREADABLE or "is a directory" in text):
+            raise StorageUnreadableError(f"{uri}: {text}; check the path and its permissions") from error
         raise StorageError(f"{uri}: {text}; check the address, permissions and that the storage answers") from error
 
 

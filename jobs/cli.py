@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from diffusegae.config.load import load_config
+from diffusegae.config.load import describe_config, load_config
 from diffusegae.config.pipeline import PipelineConfig
 
 PRESETS = Path(__file__).parent / "configs"
@@ -37,17 +37,17 @@ def parser(description: str) -> argparse.ArgumentParser:
     """Return a parser with the options that every job has."""
     result = argparse.ArgumentParser(description=description)
     result.add_argument("--config", default="quick", help="preset in jobs/configs or path of a YAML file")
-    result.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. refine.lambda_ss=2"
-    )
-    result.add_argument(
-        "--address", default="", help="Ray cluster; empty starts a local one, 'auto' joins the running one"
-    )
+    result.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, as seed=2")
+    result.add_argument("--print-config", action="store_true", help="print the config and where each value is from")
+    result.add_argument("--address", default="", help="Ray cluster; empty: a local one, 'auto': the running one")
     return result
 
 
 def config_of(arguments: argparse.Namespace) -> PipelineConfig:
-    """Load the config that the options name."""
+    """Load the config that the options name; with --print-config, print it and end."""
+    if arguments.print_config:
+        print(describe_config(arguments.config, arguments.set, PRESETS))
+        sys.exit(0)
     return load_config(arguments.config, arguments.set, PRESETS)
 
 

@@ -5,7 +5,9 @@ from jobs.cli import config_of, connect, parser, run
 
 def main() -> None:
     """Write the config's data set and print where it is."""
-    arguments = parser(__doc__).parse_args()
+    options = parser(__doc__)
+    options.add_argument("--refresh", action="store_true", help="make the set anew from what its source holds now")
+    arguments = options.parse_args()
     config = config_of(arguments)
     connect(arguments.address)
     from diffusegae.data.ingest import ingest
@@ -13,7 +15,8 @@ def main() -> None:
     from diffusegae.pipeline import Layout
 
     layout = Layout.of(config)
-    manifest = ingest(config.data, config.model.image_size, layout.images, config.resources.rates.get("ingest", 0.0))
+    rate = config.resources.rates.get("ingest", 0.0)
+    manifest = ingest(config.data, config.model.image_size, layout.images, rate, refresh=arguments.refresh)
     held = ", ".join(f"{count:,} {name}" for name, count in zip(STRATA, manifest.held_counts, strict=True))
     print(
         f"{manifest.num_rows:,} images, {manifest.num_held_out:,} held out ({held}), skipped {dict(manifest.skipped)}"

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from diffusegae.diffusion.samplers import SamplerName
+from diffusegae.images import Resize
 
 from .messages import Message, ProblemDetails
 from .tasks import JobStatus
@@ -49,6 +50,7 @@ class SchemaResponse(Message):
     model: str = Field(description="Name and version.")
     attributes: tuple[AttributeDescription, ...]
     image_size: int
+    resize: Resize = Field(description="How the model takes a picture that is no square: see the config's data.resize.")
     samplers: tuple[SamplerName, ...] = Field(description="The first is meant if none is named.")
     default_steps: int
     max_steps: int

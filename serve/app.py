@@ -175,6 +175,7 @@ def describe(
         stage=meta.stage,
         samples_seen=meta.samples_seen,
         image_size=meta.config.model.image_size,
+        framing=meta.config.data.framing,
         num_timesteps=num_timesteps,
         default_steps=min(meta.config.sampling.steps, step_count_from(num_timesteps, args.steps)),
         attributes=meta.attributes,

@@ -200,7 +200,7 @@ class Checks:
         return steps
 
     def _pixels(self, where: str, data: bytes) -> Pixels:
-        return read_picture(where, data, self.served.image_size, self.limits.max_pixels)
+        return read_picture(where, data, self.served.image_size, self.served.framing, self.limits.max_pixels)
 
     def _code(self, parts: Mapping[str, tuple[float, ...]]) -> Code:
         schema = self.served.attributes

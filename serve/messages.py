@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 from diffusegae.diffusion.samplers import SamplerName
+from diffusegae.images import Framing
 from diffusegae.schema import AttributeSchema
 
 MAX_SEED = 2**63 - 1
@@ -208,6 +209,7 @@ class ServedModel(Message):
     stage: str
     samples_seen: int
     image_size: int
+    framing: Framing = Framing()  # of what it was trained on, and so of what is sent to it
     num_timesteps: int
     default_steps: int
     attributes: AttributeSchema

@@ -14,7 +14,7 @@ from diffusegae.editing.editor import Editor
 from diffusegae.editing.engine import Engine, Ticket
 from diffusegae.editing.recipes import Noise, Recipe
 from diffusegae.editing.values import ValueCodes
-from diffusegae.images import to_pixels, to_tensor
+from diffusegae.pixels import to_pixels, to_tensor
 
 from .problems import Problem, shown
 from .tasks import (

@@ -79,6 +79,7 @@ class Routes:
             model=served.label,
             attributes=attributes,
             image_size=served.image_size,
+            resize=served.framing.resize,
             samplers=served.samplers,
             default_steps=served.default_steps,
             step_counts=step_counts(served, limits),

@@ -13,7 +13,9 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted(path for room in ("diffusegae", "jobs", "serve") for path in (ROOT / room).rglob("*.py"))
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("diffusegae.schema", "diffusegae.images", "diffusegae.client"),
+    ("diffusegae.formats",),
+    ("diffusegae.srgb",),
+    ("diffusegae.schema", "diffusegae.images", "diffusegae.pixels", "diffusegae.client"),
     ("diffusegae.config.base", "diffusegae.config.holdout", "diffusegae.storage", "diffusegae.forecast"),
     # A source is one file, its part of the config included, so the config stands on the sources.
     (
@@ -23,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "diffusegae.data.index",
         "diffusegae.data.splits",
         "diffusegae.data.vehicles",
+        "diffusegae.data.heroes",
     ),
     ("diffusegae.config", "diffusegae.checkpoint"),
     ("diffusegae.models", "diffusegae.diffusion", "diffusegae.data"),
@@ -147,6 +150,7 @@ def test_only_sources_and_configs_know_the_words_of_a_data_set() -> None:
     assert knowing <= {
         "diffusegae.config.data",
         "diffusegae.data.sources.ilab",
+        "diffusegae.data.sources.celeba",
         "diffusegae.data.sources.vehicles",
         "diffusegae.data.units",
     }

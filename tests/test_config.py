@@ -10,7 +10,7 @@ from diffusegae.data.sources.folder import FolderConfig
 from tests.tiny import PRESETS
 
 
-@pytest.mark.parametrize("name", ["smoke", "quick", "vehicles64", "paper"])
+@pytest.mark.parametrize("name", ["smoke", "quick", "heroes32", "heroes64", "vehicles64", "paper"])
 def test_presets_load(name: str) -> None:
     assert load_config(name, [], PRESETS).name == name
 
@@ -63,7 +63,10 @@ def test_overrides_are_dotted_and_typed() -> None:
         ("finetune.lambda_canvas=1", r"finetune.lambda_canvas is 1.0, but model.unet.canvas is false"),
         ("data.source={kind: folder, table: x.csv}", "data.source.images is missing; set it in the config or by --set"),
         ("data.source={table: x.csv}", "data.source.kind is missing"),
-        ("data.source={kind: foldr}", "data.source.kind is 'foldr'; expected one of: 'vehicles', 'ilab', 'folder'"),
+        (
+            "data.source={kind: foldr}",
+            "data.source.kind is 'foldr'; expected one of: 'vehicles', 'heroes', 'ilab', 'folder'",
+        ),
         ("data.source={kind: folder, images: x, tabel: y}", r"unknown key 'data.source.tabel' \(did you mean 'table'"),
     ],
 )
@@ -96,7 +99,7 @@ def test_the_old_keys_of_a_source_are_read_with_a_warning(
 
 
 def test_an_unknown_preset_lists_the_known() -> None:
-    known = "fast64, mini, paper, quick, smoke, vehicles64"
+    known = "fast64, heroes32, heroes64, mini, paper, quick, smoke, vehicles64"
     with pytest.raises(ConfigError, match=rf"unknown preset or file 'fast'; presets: {known}"):
         load_config("fast", [], PRESETS)
 
@@ -139,3 +142,47 @@ def test_a_worker_decodes_with_all_its_cpus_beside_a_gpu_and_with_one_thread_bes
     gpu = ("resources.gpus_per_worker=1", "resources.cpus_per_worker=6")
     assert (decoders("resources.cpus_per_worker=6"), decoders(*gpu)) == (1, 6)
     assert (decoders(*gpu, "resources.decode_threads=2"), decoders("resources.decode_threads=3")) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("storage=runs/a #1", "runs/a #1"),
+        ("storage=[a", "[a"),
+        ("storage=", ""),
+        ("storage='quoted'", "quoted"),
+        ("tracking.model_name=007", "007"),
+        ("tracking.alias=no", "no"),
+    ],
+)
+def test_a_value_that_is_text_is_taken_as_it_is_typed(override: str, value: str) -> None:
+    config = load_config("smoke", [override], PRESETS)
+    found: object = config
+    for key in override.partition("=")[0].split("."):
+        found = getattr(found, key)
+    assert found == value
+
+
+def test_text_is_known_inside_of_attributes_and_of_every_kind_of_source() -> None:
+    folder = "data.source={kind: folder, images: a, table: b.csv}"
+    config = load_config("smoke", [folder, "data.source.table=c #1.csv", "data.attributes.pose.column=no"], PRESETS)
+    assert config.data.source.model_dump()["table"] == "c #1.csv"
+    assert config.data.attributes["pose"].column == "no"
+
+
+def test_an_override_that_is_no_yaml_is_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"^--set 'seed=\[a', line 1, column 3: not valid YAML: [^\n]*$"):
+        load_config("smoke", ["seed=[a"], PRESETS)
+
+
+def test_a_word_that_yaml_reads_as_a_truth_value_is_told_to_be_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: x\ndata: {attributes: {pose: {column: no, width: 100}, b: {width: 2}}}\n")
+    with pytest.raises(ConfigError, match="data.attributes.pose.column: YAML .* but as False; put it in quotes"):
+        load_config(str(path))
+
+
+@pytest.mark.parametrize("size", [16, 24, 40, 50, 72, 96, 100])
+def test_sizes_that_the_networks_or_the_judge_can_not_have_are_refused_with_those_near(size: int) -> None:
+    with pytest.raises(ConfigError, match=rf"model.image_size is {size}; .* it can be 32, 64, 128"):
+        load_config("quick", [f"model.image_size={size}"], PRESETS)

@@ -1,13 +1,18 @@
 """Where a pipeline keeps its things, and what one that is based on another shares with it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from diffusegae import pipeline
-from diffusegae.pipeline import Layout, value_codes
+from diffusegae import pipeline, storage
+from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.data.shards import write_manifest
+from diffusegae.pipeline import STAGES, Layout, Pipeline, value_codes
 from diffusegae.schema import AttributeSpec, build_schema
+from diffusegae.training.launch import LaunchError, StageDone
+from diffusegae.training.stages import StageName
 from tests.stored_images import write_images
 from tests.tiny import save_tiny_checkpoint, smoke_config
 
@@ -47,3 +52,45 @@ def test_value_codes_are_measured_on_the_device_at_hand(tmp_path: Path, monkeypa
     with pytest.raises(LoadedError):
         value_codes(str(tmp_path / "checkpoint"), str(tmp_path / "images"), config)
     assert devices == [torch.device("cuda")]
+
+
+def finish_stage(config: PipelineConfig, stage: StageName, images: str) -> None:
+    """Note that a stage was trained on images of that content."""
+    done = StageDone(stage=stage, fingerprint="f", images=images, checkpoint="somewhere", seconds=1.0)
+    path = storage.join(Layout.of(config).stages(stage), stage, "done.json")
+    storage.write_bytes(path, done.model_dump_json().encode())
+
+
+def pipeline_on(tmp_path: Path, content: str) -> Pipeline:
+    config = smoke_config(f"storage={tmp_path}")
+    images = Layout.of(config).images
+    manifest = write_images(images, {"category": 4, "instance": 4, "background": 4, "pose": 4})
+    write_manifest(images, manifest.model_copy(update={"content": content}))
+    return Pipeline(config)
+
+
+@pytest.mark.parametrize("step", [Pipeline.encode, Pipeline.evaluate, Pipeline.register, lambda p: p.train("refine")])
+def test_no_step_takes_a_stage_that_was_trained_on_images_made_anew_since(
+    step: Callable[[Pipeline], object], tmp_path: Path
+) -> None:
+    pipeline = pipeline_on(tmp_path, "others")
+    for stage in STAGES:
+        finish_stage(pipeline.config, stage, "these")
+    with pytest.raises(LaunchError, match="trained on images that have been made anew since; delete it"):
+        step(pipeline)
+
+
+def test_stages_of_before_images_had_a_hash_are_taken_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = pipeline_on(tmp_path, "others")
+    finish_stage(pipeline.config, "pretrain", "")
+    assert pipeline.job("refine").weights == "somewhere"
+    assert "whether it was trained on these images isn't known" in caplog.text
+
+
+def test_old_runs_on_old_images_are_taken_in_silence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pipeline = pipeline_on(tmp_path, "")
+    finish_stage(pipeline.config, "pretrain", "")
+    assert pipeline.job("refine").weights == "somewhere"
+    assert not caplog.text

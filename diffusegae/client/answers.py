@@ -65,12 +65,14 @@ class AttributeInfo(Answer):
 class Schema(Answer):
     """What can be asked of a model; its own sampler and number of steps are the first and the default one.
 
-    `max_pixels` and `max_request_bytes` bound what is sent, the other limits what is made.
+    `resize` says what becomes of a picture that is no square: crop, pad or stretch. `max_pixels` and
+    `max_request_bytes` bound what is sent, the other limits what is made.
     """
 
     model: str
     attributes: tuple[AttributeInfo, ...]
     image_size: int
+    resize: str = "crop"
     samplers: tuple[str, ...]
     default_steps: int
     max_steps: int

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from .errors import AnswerError, InputError
 
@@ -22,6 +22,8 @@ SUFFIXES = {
     "image/apng": (".apng", ".png"),
     "image/gif": (".gif",),
 }
+
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # what PNG holds as it is
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,8 @@ PictureLike = str | os.PathLike[str] | bytes | Pixels | Image.Image | Picture
 def encoded(picture: object, where: str) -> bytes:
     """Return a `PictureLike` as the bytes of a file; `where` names it in errors.
 
-    Files and bytes go as they are, the service judges them; pixels and Pillow images go as PNG.
+    Files and bytes go as they are, the service judges them; pixels and Pillow images go as PNG, upright, and what is
+    transparent in them stays so, for the model has a background of its own.
 
     Raises:
         InputError: no such file, or nothing that can be a picture.
@@ -94,7 +97,8 @@ def encoded(picture: object, where: str) -> bytes:
     if isinstance(picture, np.ndarray):
         return _from_pixels(picture, where)
     if isinstance(picture, Image.Image):
-        return _as_png(picture.convert("RGB"))
+        upright = ImageOps.exif_transpose(picture)
+        return _as_png(upright if upright.mode in PNG_MODES else upright.convert("RGB"))
     kind = "no bytes are" if isinstance(picture, bytes) else f"a {type(picture).__name__} is"
     raise InputError(
         f"{where}: {kind} no picture; give a path, the bytes of a file, uint8 pixels"

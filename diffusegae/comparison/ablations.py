@@ -66,7 +66,12 @@ SWITCHES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("Weights of the losses", "no-agreement", "λ_agree = 0", ("refine.lambda_agree", "finetune.lambda_agree")),
     ("Weights of the losses", "no-bend", "λ_bend = 0", ("refine.lambda_bend", "finetune.lambda_bend")),
     ("What is recombined", "group-donors", "donors of the same GROUP", ("refine.donors", "finetune.donors")),
-    ("GROUPs", "exact-partners", "partners of Definition 1", ("refine.partners", "refine.shared", "finetune.shared")),
+    (
+        "GROUPs",
+        "exact-partners",
+        "partners of Definition 1",
+        tuple(f"{stage}.{name}" for stage in ("refine", "finetune") for name in ("partners", "shared", "balance")),
+    ),
     ("Latents", "z-scored", "latents z-scored alone", ("refine.whitening_power",)),
     ("Stage 3", "same-rates", "all parts at the same rate", ("finetune.rate_factors",)),
     ("Stage 3", "condition", "the UNet sees reconstructed z", ("finetune.condition",)),
@@ -174,7 +179,7 @@ def _varied(config: PipelineConfig) -> Iterator[tuple[str, Variant]]:
         yield "The UNet", Variant("no-z-shift", "AdaGN shifts not by z", {"model.unet.z_shift": False})
     if len(config.data.attributes) > 2 and config.refine.shared == 1:
         yield "GROUPs", Variant("group-2", "GROUP(C, 2)", {"refine.shared": 2})
-    if config.refine.partners == "exact":
+    if config.refine.partners != "sharing":
         yield "GROUPs", Variant("random-pairs", "random pairs", {"refine.partners": "sharing"})
     own = {name: spec.width for name, spec in config.data.attributes.items()}
     if (paper := _paper_widths(config)) != own:

@@ -10,9 +10,10 @@ from diffusegae.config.baselines import BaselinesConfig
 from diffusegae.config.compare import OURS, MethodName, RowName
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import StageConfig
+from diffusegae.data.shards import has_manifest, read_manifest
 from diffusegae.evaluation.pieces import Assignment, assign
 from diffusegae.pipeline import STAGE_BEFORE, STAGES, Layout
-from diffusegae.training.launch import StageDone, read_done, stage_fingerprint
+from diffusegae.training.launch import StageDone, accepted_fingerprints, read_done
 from diffusegae.training.stages import StageName, images_of, members_of
 
 EQUAL_IMAGES = "-equal-images"  # marks what was trained by the budget of images
@@ -81,9 +82,12 @@ class Candidate:
     def finished(self) -> dict[StageName, StageDone | None]:
         """Return what is known of its stages; None of one that is not finished, or was by another config."""
         layout, found, before = Layout.of(self.config), dict[StageName, StageDone | None](), ""
+        images = read_manifest(layout.images).content if has_manifest(layout.images) else ""
         for stage in self.stages:
-            done, before = read_done(layout.stages(stage), stage), stage_fingerprint(self.config, stage, before)
-            found[stage] = done if done is not None and done.fingerprint == before else None
+            done = read_done(layout.stages(stage), stage)
+            accepted = accepted_fingerprints(self.config, stage, before, images)
+            found[stage] = done if done is not None and done.fingerprint in accepted else None
+            before = done.fingerprint if found[stage] and done else accepted[0]
         return found
 
     def num_images(self) -> int:

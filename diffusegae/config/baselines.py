@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from diffusegae.config.base import Config
-from diffusegae.config.training import PretrainConfig, StageConfig
+from diffusegae.config.training import GroupStageConfig, PretrainConfig, StageConfig
 
 BaselineName = Literal["diffae", "ddim", "pdae", "gzsnet", "ae_ds", "stargan", "elegant"]
 
@@ -46,7 +46,7 @@ class PixelAutoEncoderConfig(StageConfig):
     )
 
 
-class GzsNetConfig(PixelAutoEncoderConfig):
+class GzsNetConfig(PixelAutoEncoderConfig, GroupStageConfig):
     """GZS-Net: L_dis of GROUPs of images, the code's parts swapped in pixels (Ge et al., ICLR 2021)."""
 
     num_samples: int = Field(10_000_000, gt=0, description="GROUPs to train on.")
@@ -54,7 +54,6 @@ class GzsNetConfig(PixelAutoEncoderConfig):
     learning_rate: float = Field(1e-4, gt=0, description="Adam's rate.")
     lambda_combine: float = Field(1.0, ge=0, description="Weight of the swaps and of the centre from its partners.")
     lambda_unsup: float = Field(0.0, ge=0, description="Weight of the cycle through a random recombination.")
-    shared: int = Field(1, gt=0, description="s of GROUP(C, s).")
 
 
 class AeDsConfig(PixelAutoEncoderConfig):

@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from diffusegae.config.base import Config
 from diffusegae.config.holdout import HoldoutConfig
 from diffusegae.data.sources import AnySource
 from diffusegae.data.sources.vehicles import VehiclesConfig
+from diffusegae.images import Encoding, Framing, Resize, parse_colour
 from diffusegae.schema import AttributeSpec
 
 _logger = logging.getLogger(__name__)
@@ -29,7 +30,16 @@ class DataConfig(Config):
         description="Attribute name to its columns and its width in z_dis, in the order of z_dis.",
     )
     holdout: HoldoutConfig = HoldoutConfig()
-    encoding: Literal["png", "jpeg", "webp"] = Field("png", description="Encoding of the stored images.")
+    resize: Resize = Field(
+        "crop",
+        description="How a picture becomes a square, in the data set and when it is sent to the model: crop takes the"
+        " square in its centre, pad keeps all of it and fills up with `background`, stretch ignores its shape.",
+    )
+    background: str = Field(
+        "white",
+        description='Colour under transparent pixels and around padded pictures: a name as in CSS, or "#rrggbb".',
+    )
+    encoding: Encoding = Field("png", description="Encoding of the stored images.")
     quality: int = Field(92, ge=1, le=100, description="Quality of jpeg and webp.")
     shard_rows: int = Field(4096, gt=0, description="Rows per shard.")
     window_rows: int = Field(65536, gt=0, description="Rows that shuffling and GROUP planning see at a time.")
@@ -44,6 +54,20 @@ class DataConfig(Config):
     def _rename(cls, content: Any) -> Any:
         return renamed(content) if isinstance(content, dict) else content
 
+    @field_validator("background")
+    @classmethod
+    def _check_background(cls, background: str) -> str:
+        try:
+            parse_colour(background)
+        except ValueError as error:
+            raise ValueError(f'{error}; expected an opaque colour, by a name as in CSS or as "#rrggbb"') from error
+        return background
+
+    @property
+    def framing(self) -> Framing:
+        """How a picture becomes an opaque square."""
+        return Framing(self.resize, self.background)
+
     @model_validator(mode="after")
     def _check_holdout(self) -> "DataConfig":
         for name in self.holdout.attributes:
@@ -53,7 +77,7 @@ class DataConfig(Config):
                     f" {', '.join(self.attributes)}"
                 )
         paired = self.holdout.pairs.attributes if self.holdout.pairs else ()
-        columns = [self.attributes[name].column or name for name in paired]
+        columns = [self.attributes[name].columns(name)[0] for name in paired]
         if len(set(columns)) < len(columns):
             raise ValueError(
                 f"data.holdout.pairs.attributes {list(paired)} read the columns {columns}, one of them twice; name"

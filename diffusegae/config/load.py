@@ -1,19 +1,21 @@
 """Load a config from YAML with dotted overrides, and say clearly what is wrong with it."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from diffusegae.config.base import ConfigError as ConfigError
+from diffusegae.config.layers import Layers, Place, read_layers
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.config.yaml_text import parse_yaml
 
-
-class ConfigError(ValueError):
-    """A config that names an unknown key, a wrong value or an unknown preset."""
+_COMMENT_COLUMN = 60
 
 
 def load_config(source: str, overrides: Sequence[str] = (), presets: Path | None = None) -> PipelineConfig:
@@ -22,28 +24,41 @@ def load_config(source: str, overrides: Sequence[str] = (), presets: Path | None
     Raises:
         ConfigError: names the key, the allowed ones and the file.
     """
-    path = find_config(source, presets)
-    try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected a mapping of keys at the top, got {type(content).__name__}")
+    return validate_config(_layers(source, overrides, presets).content, source)
+
+
+def describe_config(source: str, overrides: Sequence[str] = (), presets: Path | None = None) -> str:
+    """Return the whole config that `load_config` returns as YAML, with a comment for each value: where it comes from.
+
+    That is the default, a preset, a file, or --set.
+    """
+    layers = _layers(source, overrides, presets)
+    content = validate_config(layers.content, source).model_dump(mode="json")
+    return "\n".join(_lines(content, layers, ()))
+
+
+def _layers(source: str, overrides: Sequence[str], presets: Path | None) -> Layers:
+    layers = read_layers(source, presets)
     for override in overrides:
-        _apply(content, override)
-    return validate_config(content, str(path))
+        _apply(layers, override)
+    return layers
 
 
-def find_config(source: str, presets: Path | None) -> Path:
-    """Return the YAML file that a preset name or path means; ConfigError lists the presets."""
-    candidates = [Path(source)] + ([presets / f"{source}.yaml"] if presets else [])
-    for path in candidates:
-        if path.suffix in {".yaml", ".yml"} and path.is_file():
-            return path
-    known = sorted(path.stem for path in presets.glob("*.yaml")) if presets else []
-    raise ConfigError(
-        f"unknown preset or file {source!r}; presets: {', '.join(known)}; or give the path of a YAML file"
-    )
+def _lines(content: Mapping[str, Any], layers: Layers, place: Place) -> Iterator[str]:
+    for key, value in content.items():
+        here = (*place, key)
+        start = f"{'  ' * len(place)}{_flow(key)}:"
+        if isinstance(value, dict) and value:
+            yield start
+            yield from _lines(value, layers, here)
+        else:
+            yield f"{start} {_flow(value):<{_COMMENT_COLUMN - len(start)}}  # {layers.origin(here)}"
+
+
+def _flow(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True)
+    return text.removesuffix("...\n").strip()
 
 
 def validate_config(content: Mapping[str, Any], where: str) -> PipelineConfig:
@@ -55,28 +70,51 @@ def validate_config(content: Mapping[str, Any], where: str) -> PipelineConfig:
         raise ConfigError(f"{where}: {error.error_count()} problem(s)\n{problems}") from error
 
 
-def _apply(content: dict[str, Any], override: str) -> None:
+def _apply(layers: Layers, override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set {override!r}: expected KEY=VALUE, for example pretrain.learning_rate=1e-4")
-    *parents, last = key.split(".")
-    node = content
-    for parent in parents:
-        child = node.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise ConfigError(f"--set {override!r}: {parent!r} holds a value, not keys")
-        node = child
-    node[last] = _parse(text)
+    place = tuple(key.split("."))
+    value = _parse(place, text, f"--set {override!r}")
+    try:
+        layers.set(place, value, "--set")
+    except ConfigError as error:
+        raise ConfigError(f"--set {override!r}: {error}") from error
 
 
-def _parse(text: str) -> Any:
-    value = yaml.safe_load(text)
+def _parse(place: Place, text: str, where: str) -> Any:
+    """Return the value that a text means at a place in the config: itself where text is wanted, unless it is quoted."""
+    if _is_text(place) and text[:1] not in ("'", '"'):
+        return text
+    value = parse_yaml(text, where)
     if isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
         try:
-            return float(value)
+            return value if _is_text(place) else float(value)
         except ValueError:
             return value
     return value
+
+
+def _is_text(place: Place) -> bool:
+    """Tell whether what stands at a place can be nothing but text."""
+    types: list[Any] = [PipelineConfig]
+    for key in place:
+        types = [kind for outer in types for kind in _members(_type_of(outer, key))]
+    return bool(types) and all(kind is str for kind in types)
+
+
+def _type_of(outer: Any, key: str) -> Any:
+    if isinstance(outer, type) and issubclass(outer, BaseModel):
+        named = outer.model_fields.get(key)
+        return named.annotation if named else None
+    return (*get_args(outer), None, None)[1]  # a mapping: any key leads to its value type
+
+
+def _members(annotation: Any) -> list[Any]:
+    """Return the types that an annotation allows."""
+    if isinstance(annotation, UnionType) or get_origin(annotation) is Union:
+        return [kind for member in get_args(annotation) for kind in _members(member)]
+    return [] if annotation in (None, NoneType) else [annotation]
 
 
 def _explain(problem: Mapping[str, Any]) -> str:
@@ -95,6 +133,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
             return f"{key}.kind is missing; set it beside the other keys (got {problem['input']!r})"
         case "union_tag_invalid":
             return f"{key}.kind is {context['tag']!r}; expected one of: {context['expected_tags']}"
+        case "string_type" if isinstance(problem["input"], bool | int | float):
+            return f"{key}: YAML does not read this as text but as {problem['input']!r}; put it in quotes"
         case "value_error":  # a check of ours, which names what it found
             return f"{key}: {str(problem['msg']).removeprefix('Value error, ')}"
     return f"{key}: {problem['msg']} (got {problem['input']!r})"
@@ -118,11 +158,7 @@ def _walk(location: Sequence[str]) -> list[tuple[str, Any]]:
             model = members[part]
             steps[-1] = (steps[-1][0], model)
             continue
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            field = model.model_fields.get(part)
-            model = field.annotation if field else None
-        else:  # a mapping: any key leads to its value type
-            model = (*get_args(model), None, None)[1]
+        model = _type_of(model, part)
         if isinstance(model, UnionType) and not _by_kind(get_args(model)):
             model = get_args(model)[0]  # a part that may be left out
         steps.append((part, model))

@@ -31,6 +31,11 @@ class EncoderConfig(Config):
         " tells small networks sooner what is where.",
     )
 
+    def sides_of_windows(self, side: int) -> list[tuple[int, int]]:
+        """Return the side of each stage's features, and of the windows in which they attend, 0 if they don't."""
+        sides = [side >> stage for stage in range(len(self.widths))]
+        return [(each, min(self.window, each) if k else 0) for each, k in zip(sides, self.attentions, strict=True)]
+
     @model_validator(mode="after")
     def _check_stages(self) -> "EncoderConfig":
         if not len(self.widths) == len(self.blocks) == len(self.attentions):
@@ -93,6 +98,14 @@ class ModelConfig(Config):
     encoder: EncoderConfig = EncoderConfig()
     unet: UNetConfig = UNetConfig()
     gae: GaeConfig = GaeConfig()
+
+    def takes(self, size: int) -> bool:
+        """Tell whether the networks can have images of a side: it must halve evenly, and windows must tile it."""
+        side, rest = divmod(size, self.pixel_unshuffle)
+        windows = self.encoder.sides_of_windows(side) if self.encoder.architecture == "alter_resnet" else []
+        halvings = max(len(self.unet.multipliers), len(windows)) - 1
+        is_tiled = all(not window or part % window == 0 for part, window in windows)
+        return is_tiled and not rest and side % 2**halvings == 0
 
 
 class DiffusionConfig(Config):

@@ -10,6 +10,9 @@ from diffusegae.config.model import DiffusionConfig, ModelConfig, SamplingConfig
 from diffusegae.config.training import FinetuneConfig, PretrainConfig, RefineConfig, ResourcesConfig, StageConfig
 from diffusegae.config.tuning import TuneConfig, attribute_of
 
+JUDGED_SIDE, JUDGED_STEP = 32, 16  # the judge takes images of this side and, from there, of multiples of the step
+MAX_SIDE = 256
+
 
 class EvaluateConfig(Config):
     """How a model is judged."""
@@ -92,12 +95,24 @@ class PipelineConfig(Config):
         )
 
     @model_validator(mode="after")
+    def _check_size(self) -> "PipelineConfig":
+        size, model = self.model.image_size, self.model
+        allowed = [side for side in range(JUDGED_SIDE, MAX_SIDE + 1, JUDGED_STEP) if model.takes(side)]
+        if size not in allowed:
+            near = sorted(sorted(allowed, key=lambda side: abs(side - size))[:3])
+            raise ValueError(
+                f"model.image_size is {size}; with these model.pixel_unshuffle, model.unet and model.encoder it can be"
+                f" {', '.join(map(str, near)) or 'nothing'}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_widths(self) -> "PipelineConfig":
         widths = {name: spec.width for name, spec in self.data.attributes.items()}
         if sum(widths.values()) != self.model.z_dis_width:
             raise ValueError(
                 f"the widths of data.attributes {widths} add up to {sum(widths.values())}, but model.z_dis_width is"
-                f" {self.model.z_dis_width}; change one of them"
+                f" {self.model.z_dis_width}; set model.z_dis_width to {sum(widths.values())}, or other widths"
             )
         if len(widths) <= max(self.refine.shared, self.finetune.shared, self.baselines.gzsnet.shared):
             raise ValueError(f"shared must be less than the {len(widths)} attributes of data.attributes")

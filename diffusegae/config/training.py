@@ -45,6 +45,24 @@ class StageConfig(Config):
     hand_on: Literal["last", "best"] = Field("last", description="Checkpoint that the next step starts from.")
 
 
+class GroupStageConfig(StageConfig):
+    """What every stage shares whose samples are GROUP(C, s)."""
+
+    shared: int = Field(1, gt=0, description="s of GROUP(C, s): how many attributes a partner shares with its centre.")
+    partners: Literal["auto", "exact", "sharing"] = Field(
+        "auto",
+        description="exact: a partner differs in all other attributes (Definition 1); sharing: by chance; auto: exact,"
+        " unless most centres have no such partner.",
+    )
+    balance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="0: each image is a centre as often as any other; 1: each value of an attribute is about as often"
+        " in a centre as any other value of it; for long tails.",
+    )
+
+
 class PretrainConfig(StageConfig):
     """Stage 1: encoder and UNet by L_simple (Eq. 1). Rate, batch and length are Diff-AE's at 128 px."""
 
@@ -56,7 +74,7 @@ class PretrainConfig(StageConfig):
     )
 
 
-class RefineConfig(StageConfig):
+class RefineConfig(GroupStageConfig):
     """Stage 2: the GAE on GROUP(z, s) by L_dis (Eq. 11)."""
 
     num_samples: int = Field(100_000_000, gt=0, description="GROUPs to train on.")
@@ -71,15 +89,11 @@ class RefineConfig(StageConfig):
     lambda_bend: float = Field(
         0.0, ge=0, description="Weight, rising from 0, of how bent ways between codes are; not the paper's."
     )
-    shared: int = Field(1, gt=0, description="s of GROUP(C, s): how many attributes a partner shares with its centre.")
-    partners: Literal["exact", "sharing"] = Field(
-        "exact", description="exact: a partner differs in all other attributes (Definition 1); sharing: by chance."
-    )
     whitening_power: float = Field(0.0, ge=0, le=1, description="0: z-score per dimension; 1: PCA-whitened latents.")
     donors: Literal["group", "batch"] = Field("group", description="Where z_u's parts come from (Eq. 10).")
 
 
-class FinetuneConfig(StageConfig):
+class FinetuneConfig(GroupStageConfig):
     """Stage 3: all together on GROUPs of images by L_simple + gamma L_dis (Eq. 12)."""
 
     num_samples: int = Field(2_000_000, gt=0, description="GROUPs to train on.")
@@ -91,7 +105,6 @@ class FinetuneConfig(StageConfig):
     lambda_bend: float = Field(0.0, ge=0, description="Weight of how bent ways between codes are; not the paper's.")
     gamma: float = Field(1.0, ge=0, description="Weight of L_dis.")
     lambda_canvas: float = Field(0.0, ge=0, description="As in stage 1, beside L_simple and under the same condition.")
-    shared: int = Field(1, gt=0, description="s of GROUP(C, s).")
     donors: Literal["group", "batch"] = Field("group", description="Where z_u's parts come from (Eq. 10).")
     condition: Literal["reconstructed", "reassembled"] = Field(
         "reconstructed",

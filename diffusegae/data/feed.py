@@ -5,22 +5,25 @@ ends of windows and epochs, so every sample of an epoch is used exactly once. A 
 feed started there yields exactly the batches that would have followed, whatever the number of workers.
 """
 
+import logging
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from diffusegae.checkpoint import Position
-from diffusegae.data.groups import GroupIndex, Partners
+from diffusegae.data.groups import MISSING, GroupIndex, Partners
 from diffusegae.data.order import ROW_ORDER, Lane, generator_for
 
+logger = logging.getLogger(__name__)
 Columns = dict[str, np.ndarray]
+ENOUGH_EXACT = 0.5  # the share of rows with exact partners from which "auto" takes them
 
 
 @runtime_checkable
@@ -56,20 +59,65 @@ def sample_rows(window: Window, generator: np.random.Generator) -> Int[np.ndarra
 
 
 class GroupSampler:
-    """Take every row once as the centre of GROUP(C, shared); counts the centres that have no partner."""
+    """Take rows as the centres of GROUP(C, shared); counts the centres that have no partner.
 
-    def __init__(self, shared: int, partners: Partners = "exact") -> None:
-        self.shared, self.partners = shared, partners
+    Without `balance` every row is a centre once; with it, rows are drawn so that rare values come more often.
+    """
+
+    def __init__(self, shared: int, partners: Partners | Literal["auto"] = "exact", balance: float = 0.0) -> None:
+        self.shared, self.partners, self.balance = shared, partners, balance
         self.num_without_partner = 0
-        self._indexed: WeakKeyDictionary[Window, GroupIndex] = WeakKeyDictionary()
+        self._indexed: WeakKeyDictionary[Window, tuple[GroupIndex, Float[np.ndarray, " rows"] | None]] = (
+            WeakKeyDictionary()
+        )
 
     def __call__(self, window: Window, generator: np.random.Generator) -> Int[np.ndarray, "samples members"]:
         """Plan one window's GROUPs; a window that comes again is not indexed again."""
         if window not in self._indexed:
-            self._indexed[window] = GroupIndex(window.labels(), self.shared, self.partners)
-        plan = self._indexed[window].plan(generator.permutation(window.num_rows), generator)
+            labels = window.labels()
+            shares = balanced_shares(labels, self.balance) if self.balance else None
+            self._indexed[window] = (index_groups(labels, self.shared, self.partners), shares)
+        index, shares = self._indexed[window]
+        rows = window.num_rows
+        centres = generator.permutation(rows) if shares is None else generator.choice(rows, rows, p=shares)
+        plan = index.plan(centres, generator)
         self.num_without_partner += plan.num_without_partner
         return plan.members
+
+
+def index_groups(
+    labels: Int[np.ndarray, "rows attributes"], shared: int, partners: Partners | Literal["auto"]
+) -> GroupIndex:
+    """Prepare a label table; "auto" wants exact partners and takes sharing ones where most rows have no exact one."""
+    index = GroupIndex(labels, shared, "exact" if partners == "auto" else partners)
+    if partners != "auto" or not len(labels):
+        return index
+    found = float(index.has_group(np.arange(len(labels))).mean())
+    if found >= ENOUGH_EXACT:
+        return index
+    logger.warning(
+        "only %.0f %% of the rows have partners that share %d attribute(s) and differ in all others, so partners may"
+        " share more by chance (partners: sharing): attributes that go together may not come apart",
+        100 * found,
+        shared,
+    )
+    return GroupIndex(labels, shared, "sharing")
+
+
+def balanced_shares(labels: Int[np.ndarray, "rows attributes"], balance: float) -> Float[np.ndarray, " rows"]:
+    """Return the share of each row among centres: the product of its values' frequencies to the power of -balance.
+
+    A missing label counts as a value of mean frequency.
+    """
+    logs = np.zeros(len(labels))
+    for column in labels.T:
+        _, codes, counts = np.unique(column, return_inverse=True, return_counts=True)
+        own = -balance * np.log(counts[codes])
+        lacking = column == MISSING
+        logs += np.where(lacking, own[~lacking].mean() if not lacking.all() else 0.0, own)
+    weights = np.exp(logs - logs.max())
+    shares: Float[np.ndarray, " rows"] = weights / weights.sum()
+    return shares
 
 
 @dataclass(frozen=True)

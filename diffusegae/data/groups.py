@@ -12,11 +12,14 @@ they are kept per *cell*: per distinct combination of labels.
 
 GZS-Net's code also knows a looser way, "sample edge": a partner agrees in its subset, and elsewhere as chance has it.
 That is `partners="sharing"`; its first pools are its last, and a row that nothing else resembles is its own partner.
+
+A missing label agrees with none and differs from all. A centre that lacks an attribute of a subset is its own partner
+for it: swapping with oneself teaches nothing and nothing wrong.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import Literal
 
@@ -33,6 +36,7 @@ ROWS_PER_BLOCK = 1 << 22
 # A pool is good enough if so many of so many trial draws succeed: about one in sixteen.
 NUM_TRIALS = 64
 NUM_SUCCESSES = 4
+MISSING = -1  # the label of a row that has none
 GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
@@ -47,7 +51,7 @@ class GroupPlan:
     members: Integer[np.ndarray, "groups members"]
     """Column 0 is the centre, column 1 + j the partner of `subsets[j]`."""
     subsets: tuple[tuple[int, ...], ...]
-    """The attributes that each partner shares with its centre, in order."""
+    """The attributes that each partner shares with its centre, in order; a centre that lacks one is its own partner."""
     num_without_partner: int
     """Centres dropped because at least one subset has no partner for them."""
     num_lacking: tuple[int, ...]
@@ -78,7 +82,7 @@ def plan_groups(
 
 
 class GroupIndex:
-    """A label table prepared for drawing groups, to be used for any number of plans.
+    """A label table prepared for drawing groups, to be used for any number of plans; MISSING marks a lacking label.
 
     Takes 4 bytes per row, and 4 more for each subset; attributes that predict each other may double that.
 
@@ -99,10 +103,11 @@ class GroupIndex:
         self._cells = _Cells.of(labels)
         self._pools = [_Pools(self._cells, subset, partners) for subset in self.subsets]
         self._lacking = np.stack([pools.empty_cells() for pools in self._pools])
+        self._unlabelled = np.logical_and.reduce([pools.unlabelled for pools in self._pools])
 
     def has_group(self, rows: Integer[np.ndarray, " rows"]) -> Bool[np.ndarray, " rows"]:
-        """Tell which rows can be the centre of a group."""
-        eligible_cells = ~np.logical_or.reduce(self._lacking)
+        """Tell which rows can be the centre of a group: they lack no partner, and have the labels of one subset."""
+        eligible_cells = ~(np.logical_or.reduce(self._lacking) | self._unlabelled)
         eligible: Bool[np.ndarray, " rows"] = eligible_cells[self._cells.of_row[rows]]
         return eligible
 
@@ -114,7 +119,9 @@ class GroupIndex:
         for block in _blocks(len(kept), GROUPS_PER_BLOCK):
             cells = self._cells.of_row[kept[block]]
             for role, pools in enumerate(self._pools, start=1):
-                members[block, role] = pools.draw(cells, generator)
+                labelled = ~pools.unlabelled[cells]
+                members[block, role] = kept[block]
+                members[block, role][labelled] = pools.draw(cells[labelled], generator)
         centres_of_cell = np.bincount(self._cells.of_row[centres], minlength=self._lacking.shape[1])
         return GroupPlan(
             members=members,
@@ -130,11 +137,20 @@ class _Column:
 
     codes: Indices
     num_values: int
+    missing: int = MISSING
+    """The code of MISSING, if any value was."""
 
     @classmethod
     def of(cls, values: Indices) -> "_Column":
         distinct, codes = _compress(values)
-        return cls(codes.astype(np.min_scalar_type(max(len(distinct) - 1, 0))), len(distinct))
+        missing = np.flatnonzero(distinct == MISSING)
+        code = int(missing[0]) if missing.size else MISSING
+        return cls(codes.astype(np.min_scalar_type(max(len(distinct) - 1, 0))), len(distinct), code)
+
+    def lacks(self, codes: Indices) -> Flags:
+        """Tell which codes stand for a missing label."""
+        lacking: Flags = codes == self.missing
+        return lacking
 
     def keys(self, owners: Indices, codes: Indices) -> Indices:
         """Give every pair of an owner and a value of this column a number of its own."""
@@ -156,7 +172,7 @@ class _Cells:
         of_row = cells.codes.astype(_index_type(len(labels)))
         representatives = np.empty(cells.num_values, dtype=of_row.dtype)
         representatives[of_row] = np.arange(len(labels), dtype=of_row.dtype)
-        return cls(of_row, [_Column(column.codes[representatives], column.num_values) for column in columns])
+        return cls(of_row, [replace(column, codes=column.codes[representatives]) for column in columns])
 
 
 class _Pools:
@@ -166,7 +182,9 @@ class _Pools:
         self._cell_of_row = cells.of_row
         others = range(len(cells.attributes)) if partners == "exact" else ()
         self._others = [cells.attributes[attribute] for attribute in others if attribute not in subset]
-        pools = _join([cells.attributes[attribute] for attribute in subset])
+        shared = [cells.attributes[attribute] for attribute in subset]
+        self.unlabelled = np.logical_or.reduce([column.lacks(column.codes) for column in shared])
+        pools = _join(shared)
         pool_of_row = pools.codes[cells.of_row]
         self._pool_of_cell = pools.codes.astype(cells.of_row.dtype)
         self._entries = _stable_order(pool_of_row, pools.num_values).astype(cells.of_row.dtype)
@@ -176,8 +194,8 @@ class _Pools:
             self._refine()
 
     def empty_cells(self) -> Flags:
-        """Tell for every cell whether its rows have no partner."""
-        empty: Flags = (self._sizes == 0)[self._pool_of_cell]
+        """Tell for every cell whether its rows have the labels of the subset and no partner."""
+        empty: Flags = (self._sizes == 0)[self._pool_of_cell] & ~self.unlabelled
         return empty
 
     def draw(self, cells: Indices, generator: np.random.Generator) -> Indices:
@@ -204,7 +222,7 @@ class _Pools:
         cells = self._cell_of_row[candidates]
         qualified = np.ones(len(candidates), dtype=bool)
         for column, codes in zip(self._others, own, strict=True):
-            qualified &= column.codes[cells] != codes
+            qualified &= (column.codes[cells] != codes) | column.lacks(codes)
         return qualified
 
     def _refine(self) -> None:
@@ -232,8 +250,9 @@ class _Pools:
             pools = self._pool_of_cell[cells[block]]
             counts = np.stack(
                 [
-                    tally.count(column.keys(pools - first_pool, column.codes[cells[block]]))
+                    tally.count(column.keys(pools - first_pool, own)) * ~column.lacks(own)
                     for column, tally in zip(self._others, tallies, strict=True)
+                    for own in [column.codes[cells[block]]]
                 ]
             )
             suspects = np.flatnonzero(4 * counts.sum(axis=0) > 3 * self._sizes[pools])

@@ -18,7 +18,7 @@ from diffusegae import storage
 from diffusegae.data.records import KEY, Skipped, SourceError, to_lines
 from diffusegae.data.splits import Combinations, hash_keys
 
-PATH, OFFSET, SIZE, PACKING = "path", "offset", "size", "packing"
+PATH, OFFSET, SIZE, PACKING = "\0path", "\0offset", "\0size", "\0packing"  # no label column is called so
 PLACE_FIELDS = (
     pa.field(KEY, pa.string()),
     pa.field(PATH, pa.string()),
@@ -28,7 +28,7 @@ PLACE_FIELDS = (
 )
 CHUNKS_PER_PART = 256
 MAX_VALUES = 100_000
-_COUNT = "\0count"  # no label column has this name
+_COUNT = "\0count"
 
 
 class Listing(NamedTuple):
@@ -110,13 +110,11 @@ def read_chunk(uri: str, index: Index, chunk: int) -> pa.RecordBatch:
 
 def read_combinations(uri: str, index: Index, columns: Sequence[str]) -> Combinations:
     """Read the distinct combinations of labels in some columns, and the number of entries that show each."""
-    # By position, since a label column may be called as a field is.
-    places = {name: place for place, name in enumerate(index.vocabularies, start=len(PLACE_FIELDS))}
     tables: list[pa.Table] = []  # the first holds what is merged so far
     for part in range(-(-index.num_chunks // CHUNKS_PER_PART)):
         with storage.open_input(_part_uri(uri, part)) as file, pa.ipc.open_file(file) as reader:
             entries = reader.read_all()
-        codes = {name: pc.index_in(entries[places[name]], pa.array(index.vocabularies[name])) for name in columns}
+        codes = {name: pc.index_in(entries[name], pa.array(index.vocabularies[name])) for name in columns}
         tables.append(_count_distinct([pa.table({**codes, _COUNT: pa.repeat(1, entries.num_rows)})], columns))
         # Merged when there is as much new as old, so that each row is touched a few times, however many the parts.
         if sum(table.num_rows for table in tables[1:]) >= tables[0].num_rows:

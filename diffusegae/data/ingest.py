@@ -15,11 +15,20 @@ from diffusegae import storage
 from diffusegae.config.data import DataConfig
 from diffusegae.data.pipeline import run_units
 from diffusegae.data.records import SourceError, to_lines
-from diffusegae.data.shards import Manifest, Recipe, has_manifest, read_manifest, write_manifest
-from diffusegae.data.sources.source import Opening, Source
+from diffusegae.data.shards import (
+    Manifest,
+    Recipe,
+    content_hash,
+    has_manifest,
+    is_shard,
+    manifest_uri,
+    read_manifest,
+    write_manifest,
+)
+from diffusegae.data.sources.source import Opening, Source, SourceConfig
 from diffusegae.data.splits import Holdout, Strata, Stratum, absent_values, require_trainable, resolve_holdout
 from diffusegae.data.thumbnails import write_contact_sheet
-from diffusegae.data.units import UnitRecord, UnitWriter, read_records
+from diffusegae.data.units import UnitRecord, UnitWriter, read_records, warn_of_enlarged
 from diffusegae.forecast import Forecast, Workload
 from diffusegae.schema import AttributeSchema, SchemaError, build_schema
 
@@ -32,14 +41,20 @@ class RecipeError(ValueError):
     """The address already holds a data set that another config made."""
 
 
-def ingest(data: DataConfig, image_size: int, uri: str, rate: float = 0.0) -> Manifest:
+class SourceChangedError(ValueError):
+    """A data set whose source holds something else by now."""
+
+
+def ingest(data: DataConfig, image_size: int, uri: str, rate: float = 0.0, *, refresh: bool = False) -> Manifest:
     """Make the data set that a config describes at `uri`, or finish one that was interrupted, on the running Ray.
 
-    A data set that is already whole and of the same config is returned at once. `rate`, in units (shards) per second,
-    is known from before or 0; it serves the forecast alone.
+    A data set that is already whole, of the same config and of a source that has not changed is returned at once, also
+    when its source is gone by now. With `refresh` it is made anew from what the source holds. `rate`, in units (shards)
+    per second, is known from before or 0; it serves the forecast alone.
 
     Raises:
         RecipeError: the address holds (part of) a data set of another config.
+        SourceChangedError: the address holds the data set as its source was before it changed.
         SourceError: the source is missing, damaged, holds no usable image, or lacks a column.
         SchemaError: an attribute reads a column that the data lacks, or has a single value.
         HoldoutError: the holdout names an unknown value, or leaves too little to train on.
@@ -50,15 +65,18 @@ def ingest(data: DataConfig, image_size: int, uri: str, rate: float = 0.0) -> Ma
     if has_manifest(root):
         manifest = read_manifest(root)
         _require_same(recipe, manifest.recipe, root)
-        _logger.info("%s: already ingested, %s images", root, f"{manifest.num_rows:,}")
-        return manifest
-    _claim(recipe, root, work)
+        if not refresh:
+            _require_unchanged(data.source, manifest, root)
+            _logger.info("%s: already ingested, %s images", root, f"{manifest.num_rows:,}")
+            return manifest
+    state = data.source.state()
+    _claim(recipe, state, root, work, refresh)
     index_uri = storage.join(work, "index")
     source = data.source.open(Opening(image_size, recipe.columns, data.shard_rows, index_uri))
     split = _split(data, source)
     records_uri = storage.join(work, "units")
     _run(UnitWriter(source, recipe, split.holdout, root, records_uri), read_records(records_uri), root, rate)
-    manifest = _finish(data, recipe, source, split, read_records(records_uri), root)
+    manifest = _finish(data, recipe, source, state, split, read_records(records_uri), root)
     storage.delete(work)
     storage.delete_unfinished(root)
     return manifest
@@ -90,6 +108,8 @@ def make_recipe(data: DataConfig, image_size: int) -> Recipe:
         source_config=data.source.absolute(),
         columns=data.source.columns(data.attributes),
         image_size=image_size,
+        resize=data.resize,
+        background=data.background,
         encoding=data.encoding,
         quality=0 if data.encoding == "png" else data.quality,
         holdout=_holdout_config(data),
@@ -100,18 +120,48 @@ def make_recipe(data: DataConfig, image_size: int) -> Recipe:
 def _holdout_config(data: DataConfig) -> dict[str, JsonValue]:
     """Return what is held out, with the columns of the attributes that it names."""
     specs = {name: data.attributes[name] for name in data.holdout.attributes}
-    columns = {name: [spec.column or name, spec.group_column or spec.column or name] for name, spec in specs.items()}
-    return data.holdout.model_dump(mode="json") | {"columns": dict(columns)}
+    columns: dict[str, JsonValue] = {name: list(spec.columns(name)) for name, spec in specs.items()}
+    return data.holdout.model_dump(mode="json") | {"columns": columns}
 
 
-def _claim(recipe: Recipe, root: str, work: str) -> None:
-    """Note which recipe the unfinished data set at an address follows, or check that it is this one."""
-    note = storage.join(work, "recipe.json")
+def _claim(recipe: Recipe, state: str, root: str, work: str, refresh: bool) -> None:
+    """Note what the unfinished data set at an address is made of, or check that it is this; drop it if that changed."""
+    note, state_note = storage.join(work, "recipe.json"), storage.join(work, "state")
     if storage.exists(note):
         _require_same(recipe, Recipe.model_validate_json(storage.read_bytes(note)), root)
-        _logger.info("%s: continuing an interrupted ingest", root)
-    else:
-        storage.write_bytes(note, recipe.model_dump_json(indent=1).encode())
+        if not refresh:
+            if storage.exists(state_note) and storage.read_bytes(state_note).decode() == state:
+                _logger.info("%s: continuing an interrupted ingest", root)
+                return
+            _logger.warning("%s: the source has changed since this ingest was interrupted; it begins anew", root)
+    _clear(root, work)
+    storage.write_bytes(state_note, state.encode())
+    storage.write_bytes(note, recipe.model_dump_json(indent=1).encode())
+
+
+def _clear(root: str, work: str) -> None:
+    """Delete what an address holds of a data set, and first that by which it passes for a whole one."""
+    storage.delete(manifest_uri(root))
+    storage.delete(work)
+    for path in storage.list_files(root, ".parquet"):
+        if is_shard(path):
+            storage.delete(path)
+
+
+def _require_unchanged(source: SourceConfig, manifest: Manifest, root: str) -> None:
+    """Check that a source holds what it held when the data set was made, if it is there and that is known."""
+    try:
+        state = source.state()
+    except (SourceError, storage.StorageError) as error:
+        _logger.info("%s: its source can't be read any more (%s); the set is used as it is", root, error)
+        return
+    if state and not manifest.source_state:
+        _logger.warning("%s: whether its source has changed since isn't known; the set is of an older version", root)
+    elif state != manifest.source_state:
+        raise SourceChangedError(
+            f"{root}: the source has changed since this data set was made. Make it anew by --refresh of jobs/ingest.py"
+            " or jobs/pipeline.py; to go on with the set as it is, run the later jobs one by one, from jobs/train.py on"
+        )
 
 
 def _require_same(recipe: Recipe, there: Recipe, root: str) -> None:
@@ -145,7 +195,13 @@ def _run(writer: UnitWriter, records: Sequence[UnitRecord], root: str, rate: flo
 
 
 def _finish(
-    data: DataConfig, recipe: Recipe, source: Source, split: _Split, records: Sequence[UnitRecord], root: str
+    data: DataConfig,
+    recipe: Recipe,
+    source: Source,
+    state: str,
+    split: _Split,
+    records: Sequence[UnitRecord],
+    root: str,
 ) -> Manifest:
     """Check what came out, write report, sheet and, last, the manifest."""
     skipped = _write_report(records, root)
@@ -157,6 +213,8 @@ def _finish(
     manifest = Manifest(
         recipe=recipe,
         source_fingerprint=source.fingerprint,
+        source_state=state,
+        content=content_hash(source.vocabularies, shards),
         columns=source.vocabularies,
         value_counts=_sum_counts([record.value_counts for record in records]),
         train_counts=_sum_counts([record.train_counts for record in records]),
@@ -169,8 +227,9 @@ def _finish(
     )
     _check_values(data, manifest)
     require_trainable(split.schema, split.absent, manifest.value_counts, manifest.train_counts)
+    warn_of_enlarged(records, recipe.image_size)
     first = next(iter(data.attributes.items()))
-    sheet = write_contact_sheet(root, manifest, first[1].column or first[0])
+    sheet = write_contact_sheet(root, manifest, first[1].columns(first[0])[0])
     write_manifest(root, manifest)
     _logger.info("%s: %d images in %d shards, %d skipped %s, thumbnails in %s", root, manifest.num_rows, len(shards),
                  sum(skipped.values()), skipped, sheet)  # fmt: skip
@@ -193,7 +252,7 @@ def _sum_counts(counts: Sequence[Mapping[str, tuple[int, ...]]]) -> dict[str, tu
 def _check_values(data: DataConfig, manifest: Manifest) -> None:
     """Refuse an attribute of which unreadable images left a single value, and warn of values that have no image."""
     for name, spec in data.attributes.items():
-        for column in {spec.column or name, spec.group_column or spec.column or name}:
+        for column in set(spec.columns(name)):
             counts = manifest.value_counts[column]
             empty = [value for value, count in zip(manifest.columns[column], counts, strict=True) if not count]
             if len(counts) - len(empty) < 2:

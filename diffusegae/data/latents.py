@@ -20,6 +20,7 @@ from diffusegae.data.records import HELD_OUT, IMAGE, KEY, LATENT, latent_schema
 from diffusegae.data.shards import ROW_GROUP_ROWS
 
 MANIFEST, STATISTICS = "manifest.json", "statistics.safetensors"
+_ENCODER = "encoder"
 
 
 class LatentShard(BaseModel):
@@ -60,6 +61,14 @@ def encode_latent_shard(images: pa.Table, z: Float[np.ndarray, "rows z_sem"]) ->
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, row_group_size=ROW_GROUP_ROWS, compression="none")
     return bytes(sink.getvalue())
+
+
+def begin_latents(uri: str, encoder: str) -> None:
+    """Make a folder that of an encoder's latents; what another one has left there, whole or in part, is deleted."""
+    note = storage.join(uri, _ENCODER)
+    if not storage.exists(note) or storage.read_bytes(note).decode() != encoder:
+        storage.delete(uri)
+        storage.write_bytes(note, encoder.encode())
 
 
 def has_latents(uri: str) -> bool:

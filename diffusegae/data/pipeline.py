@@ -20,7 +20,7 @@ from diffusegae.data.windows import (
     read_row_group,
 )
 
-_WINDOW = "__window__"
+_WINDOW = "\0window"  # no label column is called so
 _READ_THREADS = 8
 
 _Batch = Mapping[str, npt.NDArray[np.int64]]

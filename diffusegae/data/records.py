@@ -9,12 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-IMAGE = "image"
-KEY = "key"
-LATENT = "z"
-PIXELS = "pixels"  # decoded images, in memory only
-HELD_OUT = "held_out"
-RESERVED_COLUMNS = (IMAGE, KEY, LATENT, PIXELS, HELD_OUT)
+from diffusegae.schema import ROW_COLUMNS
+
+IMAGE, KEY, LATENT, PIXELS, HELD_OUT = ROW_COLUMNS  # pixels are decoded images, in memory only
 
 
 class SourceError(ValueError):
@@ -45,16 +42,7 @@ def to_lines(skipped: Iterable[Skipped]) -> list[bytes]:
 
 
 def label_fields(columns: Sequence[str]) -> list[pa.Field]:
-    """Return the fields of label columns; SourceError if one has a name that rows use themselves.
-
-    A label is an index into the vocabulary of its column.
-    """
-    for column in columns:
-        if column in RESERVED_COLUMNS:
-            raise SourceError(
-                f"label column {column!r} has a name that image rows use themselves ({', '.join(RESERVED_COLUMNS)});"
-                " rename it in the table and in data.attributes"
-            )
+    """Return the fields of label columns (as `label_column` names them); a label indexes its column's vocabulary."""
     return [pa.field(column, pa.int32(), nullable=False) for column in columns]
 
 

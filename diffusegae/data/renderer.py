@@ -34,6 +34,6 @@ def open_renderer(data: DataConfig, image_size: int) -> StoredRenderer | None:
 
     None where the source can't: it is finite, has nothing to draw anew, or the labels don't say all that is shown.
     """
-    columns = [spec.group_column or spec.column or name for name, spec in data.attributes.items()]
+    columns = [spec.columns(name)[1] for name, spec in data.attributes.items()]
     renderer = data.source.renderer(image_size, columns)
     return StoredRenderer(renderer, data.encoding, data.quality) if renderer else None

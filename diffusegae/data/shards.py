@@ -6,7 +6,8 @@ written last, so where there is one the set is whole.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,12 +16,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_serializer,
+)
 
 from diffusegae import storage
 from diffusegae.data.records import HELD_OUT, IMAGE, KEY
 from diffusegae.data.splits import Holdout
-from diffusegae.images import Encoding
+from diffusegae.images import Encoding, Framing, Resize
 
 FORMAT_VERSION = 2
 ROW_GROUP_ROWS = 1024
@@ -40,10 +48,17 @@ class Recipe(BaseModel):
     source_config: dict[str, JsonValue] = Field(description="The source's own settings.")
     columns: tuple[str, ...] = Field(description="Label columns.")
     image_size: int = Field(description="Side of the stored images in pixels.")
+    resize: Resize = Field("crop", description="How a picture became a square.")
+    background: str = Field("white", description="Colour under transparent pixels and around padded pictures.")
     encoding: Encoding = Field(description="Encoding of the stored images.")
     quality: int = Field(description="Quality of jpeg and webp; 0 for png.")
     holdout: dict[str, JsonValue] = Field(description="What the config holds out.")
     shard_rows: int = Field(description="Rows that a shard was planned to hold.")
+
+    @property
+    def framing(self) -> Framing:
+        """How a picture became an opaque square."""
+        return Framing(self.resize, self.background)
 
     def difference(self, other: "Recipe") -> str:
         """Say what `other` has that this recipe has not, "" if they are equal."""
@@ -73,6 +88,10 @@ class Manifest(BaseModel):
     format_version: int = FORMAT_VERSION
     recipe: Recipe
     source_fingerprint: str = Field(description="Hash of the keys (or the settings) of the source.")
+    source_state: str = Field("", description="Hash of what the source held; empty where that is not known.")
+    content: str = Field(
+        "", description="Hash of all rows, on which every later step depends; empty in sets of before there was one."
+    )
     columns: dict[str, tuple[str, ...]] = Field(description="Label column to its vocabulary; a label indexes it.")
     value_counts: dict[str, tuple[int, ...]] = Field(description="Rows per value of each vocabulary.")
     train_counts: dict[str, tuple[int, ...]] = Field(description="Training rows per value of each vocabulary.")
@@ -82,6 +101,11 @@ class Manifest(BaseModel):
     num_train: int
     shards: tuple[Shard, ...]
     skipped: dict[str, int] = Field(description="Reason to number of files that were not ingested.")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: Callable[["Manifest"], dict[str, Any]]) -> dict[str, Any]:
+        """Leave out the hashes that an older set lacks, so that what was judged on it is found again."""
+        return {name: value for name, value in dump(self).items() if value or name not in ("source_state", "content")}
 
     @property
     def image_size(self) -> int:
@@ -126,6 +150,17 @@ def shard_name(unit: int) -> str:
     return f"images-{unit:05d}.parquet"
 
 
+def is_shard(path: str) -> bool:
+    """Tell whether a file of a data set is one of its shards, by its name."""
+    return re.fullmatch(r"images-\d{5,}\.parquet", path.rpartition("/")[2]) is not None
+
+
+def content_hash(columns: Mapping[str, Sequence[str]], shards: Sequence[Shard]) -> str:
+    """Return a hash that two data sets share only when they hold the same rows, labels and split."""
+    content = [{name: list(values) for name, values in columns.items()}, [shard.sha256 for shard in shards]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
 def encode_shard(rows: pa.Table) -> bytes:
     """Write image rows as Parquet: pictures as they are, small row groups that readers can stream."""
     sink = pa.BufferOutputStream()
@@ -151,24 +186,22 @@ def describe_shard(path: str, data: bytes, num_train: int) -> Shard:
 
 def has_manifest(uri: str) -> bool:
     """Tell whether a whole data set is at the URI."""
-    return storage.exists(_manifest_uri(uri))
+    return storage.exists(manifest_uri(uri))
 
 
 def write_manifest(uri: str, manifest: Manifest) -> None:
     """Write the manifest of the data set at the URI."""
-    storage.write_bytes(_manifest_uri(uri), manifest.model_dump_json(indent=1).encode())
+    storage.write_bytes(manifest_uri(uri), manifest.model_dump_json(indent=1).encode())
 
 
 def read_manifest(uri: str) -> Manifest:
     """Read the manifest of the data set at the URI; ManifestError if there is none or it is of another version."""
     try:
-        content = json.loads(storage.read_bytes(_manifest_uri(uri)))
+        content = json.loads(storage.read_bytes(manifest_uri(uri)))
     except storage.StorageNotFoundError as error:
         raise ManifestError(f"{uri}: no data set there (no manifest.json); run jobs/ingest.py first") from error
     except ValueError as error:
-        raise ManifestError(
-            f"{_manifest_uri(uri)}: not JSON ({error}); delete the data set and ingest again"
-        ) from error
+        raise ManifestError(f"{manifest_uri(uri)}: not JSON ({error}); delete the data set and ingest again") from error
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:
         raise ManifestError(
@@ -177,7 +210,7 @@ def read_manifest(uri: str) -> Manifest:
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
-        raise ManifestError(f"{_manifest_uri(uri)}: {error}; delete the data set and ingest again") from error
+        raise ManifestError(f"{manifest_uri(uri)}: {error}; delete the data set and ingest again") from error
 
 
 def verify_shards(uri: str, manifest: Manifest) -> None:
@@ -215,5 +248,6 @@ def _read_columns(uri: str, names: list[str]) -> pa.Table:
     return pq.ParquetFile(path, filesystem=filesystem).read(columns=names)
 
 
-def _manifest_uri(uri: str) -> str:
+def manifest_uri(uri: str) -> str:
+    """Return where the manifest of the data set at a URI is."""
     return storage.join(uri, "manifest.json")

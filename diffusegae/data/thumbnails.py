@@ -7,8 +7,13 @@ import pyarrow.parquet as pq
 from diffusegae import storage
 from diffusegae.data.records import IMAGE
 from diffusegae.data.shards import Manifest
-from diffusegae.images import decode_batch, encode_image, label_grid, make_grid
+from diffusegae.images import Framing, decode_batch, encode_image, label_grid, make_grid
 
+_SHAPES = {
+    "crop": "Each is the square in the centre of its picture; what lies outside is not trained on.",
+    "pad": "Each is a whole picture, filled up to a square.",
+    "stretch": "Each is a whole picture, stretched to a square.",
+}
 THUMBNAILS = "thumbnails.png"
 _MAX_VALUES, _ROWS, _MIN_SIDE = 12, 8, 64
 _MAX_SHARDS = 4
@@ -25,10 +30,15 @@ def write_contact_sheet(uri: str, manifest: Manifest, column: str) -> str:
         encoded = rows[IMAGE].take(np.flatnonzero(labels == code)[:_ROWS]).to_pylist()
         cells[: len(encoded), code] = decode_batch(encoded, size)
     grid = make_grid(cells.reshape(-1, size, size, 3), columns=len(values), scale=max(1, _MIN_SIDE // size))
-    title = f"{manifest.num_rows:,} images of {size} px by {column}"
+    title = f"{manifest.num_rows:,} images of {size} px by {column}. {_tell_framing(manifest.recipe.framing)}"
     target = storage.join(uri, THUMBNAILS)
     storage.write_bytes(target, encode_image(label_grid(grid, values, title)))
     return target
+
+
+def _tell_framing(framing: Framing) -> str:
+    shape = f"data.resize: {framing.resize}. {_SHAPES[framing.resize]}"
+    return f"{shape} What is transparent lies on data.background: {framing.background}."
 
 
 def _sample_rows(uri: str, manifest: Manifest, column: str) -> pa.Table:

@@ -4,25 +4,29 @@ The record is written last and in one piece. A unit without a record is done aga
 an earlier attempt left, so being killed at any moment loses no row and doubles none.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from jaxtyping import Int8
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from diffusegae import storage
-from diffusegae.data.records import HELD_OUT, IMAGE, KEY, Skipped, SourceImage, image_schema
+from diffusegae.data.records import HELD_OUT, IMAGE, KEY, Skipped, image_schema
 from diffusegae.data.shards import Recipe, Shard, describe_shard, encode_shard, shard_name
 from diffusegae.data.sources.source import Source
 from diffusegae.data.splits import Holdout, Strata, Stratum, is_held_out
-from diffusegae.images import ImageError, decode_image, encode_image
+from diffusegae.formats import ImageError
+from diffusegae.images import encode_image, fit, open_image, to_picture
 
 _READ_THREADS = 8
-_Row = dict[str, bytes | str | int | bool]
-_Codes = Mapping[str, Mapping[str, int]]
+_logger = logging.getLogger(__name__)
 
 
 class UnitRecord(BaseModel):
@@ -36,11 +40,21 @@ class UnitRecord(BaseModel):
     train_counts: dict[str, tuple[int, ...]] = Field(description="Training rows per value of each vocabulary.")
     held_counts: tuple[int, int, int] = Field(description="Held-out rows of each stratum.")
     skipped: tuple[Skipped, ...]
+    enlarged: int = Field(0, description="Rows whose picture was smaller than the stored images.")
 
     @property
     def num_rows(self) -> int:
         """Rows of the shard."""
         return self.shard.num_rows if self.shard else 0
+
+
+class _Rows(NamedTuple):
+    """What a unit holds: rows in mixed order, the stratum of each, what was left out, how many were enlarged."""
+
+    table: pa.Table
+    strata: Int8[np.ndarray, " rows"]
+    skipped: list[Skipped]
+    enlarged: int
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,7 @@ class UnitWriter:
 
     def __call__(self, unit: int) -> int:
         """Write a unit's shard and then its record; return the number of rows."""
-        rows, strata, skipped = self._read_rows(unit)
+        rows, strata, skipped, enlarged = self._read_rows(unit)
         is_train = ~rows[HELD_OUT].to_numpy()
         shard = None
         if rows.num_rows:
@@ -70,6 +84,7 @@ class UnitWriter:
             train_counts=self._count(rows.filter(is_train)),
             held_counts=(seen, pair, instance),
             skipped=tuple(skipped),
+            enlarged=enlarged,
         )
         storage.write_bytes(record_uri(self.records_uri, unit), record.model_dump_json().encode())
         return record.num_rows
@@ -80,35 +95,46 @@ class UnitWriter:
             for column, values in self.source.vocabularies.items()
         }
 
-    def _read_rows(self, unit: int) -> tuple[pa.Table, Int8[np.ndarray, " rows"], list[Skipped]]:
-        """Return a unit's rows in mixed order, the stratum of each, and what was left out."""
+    def _read_rows(self, unit: int) -> _Rows:
+        """Return a unit's rows in mixed order, and what was left out."""
         vocabularies = self.source.vocabularies
         codes = {column: {v: code for code, v in enumerate(values)} for column, values in vocabularies.items()}
-        rows: list[_Row] = []
+        images: list[bytes] = []
+        keys: list[str] = []
+        labels: dict[str, list[int]] = {column: [] for column in codes}
         skipped: list[Skipped] = []
+        enlarged = 0
         for item in self.source.read(unit):
-            row = item if isinstance(item, Skipped) else self._to_row(item, codes)
-            if isinstance(row, Skipped):
-                skipped.append(row)
-            else:
-                rows.append(row)
-        labels = {column: np.array([row[column] for row in rows], np.int32) for column in codes}
-        strata = Strata(self.holdout, vocabularies).of(labels)
-        held_out = is_held_out((str(row[KEY]) for row in rows), self.holdout.images) | (strata != Stratum.SEEN)
-        for row, is_out in zip(rows, held_out, strict=True):
-            row[HELD_OUT] = bool(is_out)
+            if isinstance(item, Skipped):
+                skipped.append(item)
+                continue
+            try:
+                picture, is_enlarged = self._picture(item.content)
+            except ImageError as error:
+                skipped.append(Skipped(item.path, error.reason, str(error)))
+                continue
+            images.append(encode_image(picture, self.recipe.encoding, self.recipe.quality))
+            keys.append(item.key)
+            enlarged += is_enlarged
+            for column, code_of in codes.items():
+                labels[column].append(code_of[item.labels[column]])
+        columns = {column: np.array(numbers, np.int32) for column, numbers in labels.items()}
+        strata = Strata(self.holdout, vocabularies).of(columns)
+        held_out = is_held_out(keys, self.holdout.images) | (strata != Stratum.SEEN)
         # Mixed, because a source lists what is alike side by side and readers take a shard from its start.
-        order = np.random.default_rng(unit).permutation(len(rows))
-        return pa.Table.from_pylist([rows[row] for row in order], image_schema(tuple(codes))), strata[order], skipped
+        order = np.random.default_rng(unit).permutation(len(keys))
+        table = pa.table({IMAGE: images, KEY: keys, HELD_OUT: held_out, **columns}, image_schema(tuple(codes)))
+        return _Rows(table.take(order), strata[order], skipped, enlarged)
 
-    def _to_row(self, item: SourceImage, codes: _Codes) -> _Row | Skipped:
-        size, encoding = self.recipe.image_size, self.recipe.encoding
-        try:
-            pixels = decode_image(item.content, size) if isinstance(item.content, bytes) else item.content
-        except ImageError as error:
-            return Skipped(item.path, "image does not decode", str(error))
-        labels = {column: code_of[item.labels[column]] for column, code_of in codes.items()}
-        return {IMAGE: encode_image(pixels, encoding, self.recipe.quality), KEY: item.key, **labels}
+    def _picture(self, content: bytes | npt.NDArray[np.uint8]) -> tuple[Image.Image, bool]:
+        """Return a picture as the recipe has it, and whether it was enlarged for that; ImageError if it is none."""
+        size, framing = self.recipe.image_size, self.recipe.framing
+        if not isinstance(content, bytes):
+            image = Image.fromarray(content)
+            return fit(image, size, framing), framing.enlarges(image.size, size)
+        with open_image(content) as opened:
+            is_enlarged = framing.enlarges(opened.size, size)
+            return to_picture(opened, size, framing), is_enlarged
 
 
 def record_uri(records_uri: str, unit: int) -> str:
@@ -122,3 +148,12 @@ def read_records(records_uri: str) -> list[UnitRecord]:
     with ThreadPoolExecutor(_READ_THREADS) as pool:
         records = list(pool.map(lambda path: UnitRecord.model_validate_json(storage.read_bytes(path)), paths))
     return sorted(records, key=lambda record: record.unit)
+
+
+def warn_of_enlarged(records: Sequence[UnitRecord], image_size: int) -> None:
+    """Log how many pictures had fewer pixels than the stored images, and so are blurred."""
+    if enlarged := sum(record.enlarged for record in records):
+        num_rows = sum(record.num_rows for record in records)
+        are, were = ("is", "was") if enlarged == 1 else ("are", "were")
+        message = "%s of %s pictures %s smaller than image_size %d and %s enlarged"
+        _logger.warning(message, f"{enlarged:,}", f"{num_rows:,}", are, image_size, were)

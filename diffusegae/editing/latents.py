@@ -18,8 +18,9 @@ from diffusegae.data.latents import encode_latent_shard, latent_shard_name
 from diffusegae.data.records import IMAGE
 from diffusegae.data.shards import read_manifest
 from diffusegae.editing.network import device_at_hand
-from diffusegae.images import decode_batch, to_device
+from diffusegae.images import decode_batch
 from diffusegae.models.autoencoder import DiffuseGAE
+from diffusegae.pixels import to_device
 
 
 @contextmanager

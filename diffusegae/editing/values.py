@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffusegae.data.lookup import ImageLookup
 from diffusegae.editing.editor import Editor
-from diffusegae.images import to_device
+from diffusegae.pixels import to_device
 from diffusegae.schema import AttributeSchema
 
 ValueCodes = Mapping[str, Float[Tensor, "values width"]]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.method import Images, Method
-from diffusegae.images import to_tensor
+from diffusegae.pixels import to_tensor
 
 
 @runtime_checkable

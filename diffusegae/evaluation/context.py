@@ -21,10 +21,10 @@ from diffusegae.editing.method import Images
 from diffusegae.editing.network import device_at_hand
 from diffusegae.evaluation.plan import EvaluationPlan, Rows, labels_of, plan_evaluation, recombine_labels
 from diffusegae.evaluation.truths import Truths
-from diffusegae.images import to_tensor
 from diffusegae.metrics.classifier import AttributeClassifier, ClassifierSettings, LabelledImages, train_classifier
 from diffusegae.metrics.edits import Perceptual, thumbnails
 from diffusegae.metrics.features import LpipsDistance, PerceptualWeightsMissing, VggFeatures
+from diffusegae.pixels import to_tensor
 from diffusegae.schema import AttributeSchema, build_schema
 
 logger = logging.getLogger(__name__)

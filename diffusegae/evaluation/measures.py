@@ -16,8 +16,8 @@ from diffusegae.evaluation.codes import measure_attributes, measure_probes
 from diffusegae.evaluation.context import Context
 from diffusegae.evaluation.examples import FEATURES, keep_rows
 from diffusegae.evaluation.measured import Items, Measured
-from diffusegae.images import to_pixels
 from diffusegae.metrics.edits import closeness, copied, read_right, reading_figures, replacement_figures
+from diffusegae.pixels import to_pixels
 
 FRAMES = 7  # of an interpolation
 

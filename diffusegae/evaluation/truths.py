@@ -8,7 +8,7 @@ from jaxtyping import Float, Int8, Integer, UInt8
 
 from diffusegae.data.lookup import MISSING, ImageLookup
 from diffusegae.data.sources.source import Renderer
-from diffusegae.images import to_tensor
+from diffusegae.pixels import to_tensor
 from diffusegae.schema import AttributeSchema
 
 NO_IMAGE = 128  # the grey of a picture that does not exist

@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -74,24 +74,38 @@ def reassemble_centre(
     return torch.cat([z_dis[rows, sources[:, j], part] for j, part in enumerate(layout.parts)], dim=1)
 
 
-def shared_part_distance(z_dis: Float[Tensor, "groups members z_dis"], layout: GroupLayout) -> Float[Tensor, ""]:
+def own_partners(z: Float[Tensor, "groups members *shape"]) -> Bool[Tensor, "groups subsets"]:
+    """Tell which partners are the centre itself, as those are whose centre lacks the label to be shared."""
+    return (z[:, 1:] == z[:, :1]).flatten(2).all(dim=2)
+
+
+def shared_part_distance(
+    z_dis: Float[Tensor, "groups members z_dis"], layout: GroupLayout, own: Bool[Tensor, "groups subsets"]
+) -> Float[Tensor, ""]:
     """Return how far apart shared parts are (L1), over how far apart unshared ones are, summed over attributes.
 
     L_ss only asks that swapped codes decode alike, which leaves a part free to carry, faintly, what it should not; a
     probe finds it. Images that share an attribute should have the same part, so this asks for just that. As a ratio
     it can't be lowered by shrinking what tells the values apart: 0 is ideal, 1 is blind.
     """
-    return part_ratios(z_dis, layout).sum()
+    return part_ratios(z_dis, layout, own).sum()
 
 
-def part_ratios(z_dis: Float[Tensor, "groups members z_dis"], layout: GroupLayout) -> Float[Tensor, " parts"]:
-    """Return, per part, its distance from the centre's in partners that share it, over that in those that don't."""
-    distance = (z_dis[:, 1:] - z_dis[:, :1]).abs()
+def part_ratios(
+    z_dis: Float[Tensor, "groups members z_dis"], layout: GroupLayout, own: Bool[Tensor, "groups subsets"]
+) -> Float[Tensor, " parts"]:
+    """Return, per part, its distance from the centre's in partners that share it, over that in those that don't.
+
+    Partners that are the centre itself (`own`) don't count.
+    """
+    counted = (~own).to(z_dis.dtype)[:, :, None]
+    shares = counted.mean(dim=(0, 2)).clamp_min(1e-6)
+    distance = (z_dis[:, 1:] - z_dis[:, :1]).abs() * counted
     ratios = []
     for j, part in enumerate(layout.parts):
         sharing = [i for i, subset in enumerate(layout.subsets) if j in subset]
         others = [i for i, subset in enumerate(layout.subsets) if j not in subset]
-        per_partner = distance[..., part].mean(dim=(0, 2))
+        per_partner = distance[..., part].mean(dim=(0, 2)) / shares
         ratios.append(per_partner[sharing].mean() / per_partner[others].mean().clamp_min(1e-6))
     return torch.stack(ratios)
 
@@ -201,12 +215,13 @@ def disentanglement_loss(
     draws: GroupDraws,
     target: Float[Tensor, "groups members *shape"] | None = None,
     with_bend: bool = False,
+    own: Bool[Tensor, "groups subsets"] | None = None,
 ) -> Disentanglement:
     """Return L_r, L_ss and L_ur of GROUPs of normalised latents; `target` (default z) is what decoding must return.
 
     GZS-Net's are the same of images, which `encode` and `decode` then take and give. L_ss has 2 terms per partner
     (both sides of the swap) and one for the centre rebuilt from its partners. `with_bend` follows the
-    ways that were drawn.
+    ways that were drawn. `own` tells the partners that are the centre itself, by default those whose z is the centre's.
     """
     goal = z if target is None else target
     groups, members = z.shape[:2]
@@ -223,7 +238,7 @@ def disentanglement_loss(
         reconstruction=_summed_l1(decoded[:, :members], goal),
         swap=_summed_l1(decoded[:, members:-1], supervised),
         reassembly=F.l1_loss(z_u_hat, z_u),
-        agreement=shared_part_distance(z_dis, layout),
+        agreement=shared_part_distance(z_dis, layout, own_partners(z) if own is None else own),
         bend=path_bend(decode, codes.flatten(0, 1), flat, draws.ways) if with_bend else None,
     )
 

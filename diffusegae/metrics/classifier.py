@@ -14,8 +14,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diffusegae.images import to_tensor
 from diffusegae.metrics.quantity import Quantity
+from diffusegae.pixels import to_tensor
 
 QUANTITIES = (
     Quantity("accuracy", "accuracy on true held-out images", "higher"),

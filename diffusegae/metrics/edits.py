@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusegae.images import to_unit
 from diffusegae.metrics.distances import Images, mse, ssim
 from diffusegae.metrics.quantity import Quantity
+from diffusegae.pixels import to_unit
 
 QUANTITIES = (
     Quantity("right", "shows the wanted value", "higher"),

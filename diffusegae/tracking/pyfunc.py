@@ -16,7 +16,7 @@ from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 from diffusegae.checkpoint import CheckpointMeta
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.loading import load_editor
-from diffusegae.images import to_pixels, to_tensor
+from diffusegae.pixels import to_pixels, to_tensor
 
 Pixels = UInt8[np.ndarray, "batch height width 3"]
 

@@ -11,7 +11,8 @@ from diffusegae.baselines.baseline import Baseline, Goal, Samples
 from diffusegae.baselines.table import BASELINES
 from diffusegae.config.baselines import BaselineName
 from diffusegae.editing.method import Method, UnsupportedError
-from diffusegae.images import label_grid, make_grid, to_pixels
+from diffusegae.images import label_grid, make_grid
+from diffusegae.pixels import to_pixels
 from diffusegae.training.stages import Objective, ObjectiveModule, Stage, StageInputs
 
 MONITOR_SAMPLES, PICTURE_ROWS = 64, 6

@@ -17,7 +17,7 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import FinetuneConfig
 from diffusegae.diffusion.process import PredictionKind
 from diffusegae.diffusion.schedule import Schedule, schedule_of
-from diffusegae.images import label_grid, make_grid, to_pixels
+from diffusegae.images import label_grid, make_grid
 from diffusegae.losses.disentangle import (
     GroupDraws,
     GroupLayout,
@@ -25,11 +25,13 @@ from diffusegae.losses.disentangle import (
     draw_groups,
     draw_sources,
     group_layout,
+    own_partners,
     reassemble_centre,
     swap_with_centre,
 )
 from diffusegae.losses.simple import NoisyBatch, denoising_loss, draw_noise
 from diffusegae.models.autoencoder import DiffuseGAE
+from diffusegae.pixels import to_pixels
 from diffusegae.training.pretrain import PICTURE_STEPS, decode_latents, shuffle_ratio
 from diffusegae.training.refine import monitor_codes
 from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage, StageInputs
@@ -80,9 +82,8 @@ class JointObjective(ObjectiveModule):
             return denoising, reported
         target = z.detach() if config.detach_target else None
         with torch.autocast(x_0.device.type, enabled=False):
-            terms = disentanglement_loss(
-                gae.encode, gae.decode, z, self.layout, draws.groups, target, with_bend=config.lambda_bend > 0
-            )
+            with_bend, own = config.lambda_bend > 0, own_partners(batch)
+            terms = disentanglement_loss(gae.encode, gae.decode, z, self.layout, draws.groups, target, with_bend, own)
         dis = terms.total(config.lambda_ss, config.lambda_ur, config.lambda_agree, config.lambda_bend)
         return denoising + config.gamma * dis, {**reported, "dis": dis.detach()}
 

@@ -50,6 +50,7 @@ class StageDone(BaseModel):
 
     stage: StageName
     fingerprint: str
+    images: str = ""  # content of the data set that it was trained on, empty where that was not noted
     checkpoint: str
     last: str = ""
     best: str = ""
@@ -81,8 +82,21 @@ def stage_fingerprint(config: PipelineConfig, stage: StageName, before: str) -> 
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def launch_stage(job: TrainingJob, root: str, before: str = "") -> StageDone:
+def accepted_fingerprints(config: PipelineConfig, stage: StageName, before: str, images: str) -> list[str]:
+    """Return the fingerprints that a stage's run may have, the one that a new run gets first.
+
+    The first stages depend on the content of the images, those after them on the stage before. A first stage that was
+    trained when contents had no hash is accepted, too, whatever the images were.
+    """
+    if before:
+        return [stage_fingerprint(config, stage, before)]
+    return [stage_fingerprint(config, stage, known) for known in dict.fromkeys((images, ""))]
+
+
+def launch_stage(job: TrainingJob, root: str, before: str = "", images: str = "") -> StageDone:
     """Train a stage to its end on the running Ray, or return what an earlier call finished.
+
+    `before` is the fingerprint of the stage before, `images` the content of the data set (`Manifest.content`).
 
     Raises:
         LaunchError: the folder belongs to another config, the batch is smaller than the number of lanes or workers,
@@ -91,12 +105,13 @@ def launch_stage(job: TrainingJob, root: str, before: str = "") -> StageDone:
     if problem := job.config.share_problem(job.stage):  # of baselines the config can't know which are trained
         raise LaunchError(f"{job.stage}: {problem}")
     folder = storage.join(storage.resolve(root), job.stage)
-    fingerprint = stage_fingerprint(job.config, job.stage, before)
+    accepted = accepted_fingerprints(job.config, job.stage, before, images)
     done = read_done(root, job.stage)
-    if done is not None and done.fingerprint == fingerprint:
+    if done is not None and done.fingerprint in accepted:
         logger.info("%s: already done, %s", job.stage, done.checkpoint)
         return done
-    job = _with_lanes(job, _claim(folder, fingerprint, job))
+    fingerprint, lanes = _claim(folder, accepted, job)
+    job = _with_lanes(job, lanes)
     job = job.model_copy(update={"folder": folder})
     _drop_damaged_notes(folder)
     furthest = furthest_checkpoint(storage.join(folder, RUN))
@@ -110,6 +125,7 @@ def launch_stage(job: TrainingJob, root: str, before: str = "") -> StageDone:
     finished = StageDone(
         stage=job.stage,
         fingerprint=fingerprint,
+        images=images,
         checkpoint=best if job.settings.hand_on == "best" else last,
         last=last,
         best=best,
@@ -125,21 +141,21 @@ def read_done(root: str, stage: StageName) -> StageDone | None:
     return StageDone.model_validate_json(storage.read_bytes(path)) if storage.exists(path) else None
 
 
-def _claim(folder: str, fingerprint: str, job: TrainingJob) -> int:
-    """Make a folder this job's, or find that it is; return the lanes that its run began with."""
+def _claim(folder: str, accepted: list[str], job: TrainingJob) -> tuple[str, int]:
+    """Make a folder this job's, or find that it is; return its run's fingerprint and the lanes that it began with."""
     path = storage.join(folder, "plan.json")
     if not storage.exists(path):
         lanes = _begin_lanes(job)
-        storage.write_bytes(path, json.dumps({"fingerprint": fingerprint, "lanes": lanes}).encode())
-        return lanes
+        storage.write_bytes(path, json.dumps({"fingerprint": accepted[0], "lanes": lanes}).encode())
+        return accepted[0], lanes
     plan = json.loads(storage.read_bytes(path))
     held, lanes = plan["fingerprint"], int(plan.get("lanes", 1))
-    if held != fingerprint or job.config.data.lanes not in (None, lanes):
+    if held not in accepted or job.config.data.lanes not in (None, lanes):
         raise LaunchError(
-            f"{folder} holds a run of another config (fingerprint {held}, data.lanes {lanes}; this one's are"
-            f" {fingerprint}, {job.config.data.lanes}); choose another name, or delete the folder"
+            f"{folder} holds a run of another config or other images (fingerprint {held}, data.lanes {lanes}; this"
+            f" one's are {accepted[0]}, {job.config.data.lanes}); choose another name, or delete the folder"
         )
-    return lanes
+    return held, lanes
 
 
 def _begin_lanes(job: TrainingJob) -> int:

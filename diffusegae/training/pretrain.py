@@ -13,9 +13,10 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion import samplers
 from diffusegae.diffusion.process import PredictionKind, from_prediction, noise_for_seeds
 from diffusegae.diffusion.schedule import Schedule, schedule_of
-from diffusegae.images import label_grid, make_grid, to_pixels
+from diffusegae.images import label_grid, make_grid
 from diffusegae.losses.simple import NoisyBatch, denoising_loss, draw_noise, eps_error
 from diffusegae.models.autoencoder import DiffuseGAE
+from diffusegae.pixels import to_pixels
 from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage, StageInputs
 
 PICTURE_COLUMNS, PICTURE_STEPS, MONITOR_IMAGES = 8, 20, 256

@@ -12,6 +12,7 @@ from diffusegae.losses.disentangle import (
     draw_groups,
     draw_sources,
     group_layout,
+    own_partners,
     part_ratios,
     reassemble_centre,
 )
@@ -59,7 +60,7 @@ def monitor_codes(
     sources = draw_sources(groups, layout, torch.Generator().manual_seed(0)).to(z_dis.device)
     decoded = model.gae.decode(reassemble_centre(z_dis, layout, sources))
     own, stranger = (decoded - z[:, 0]).abs().mean(), (decoded.roll(1, 0) - z[:, 0]).abs().mean()
-    ratios = zip(schema.names, part_ratios(z_dis, layout).tolist(), strict=True)
+    ratios = zip(schema.names, part_ratios(z_dis, layout, own_partners(z)).tolist(), strict=True)
     return {"rebuilt_ratio": float(own / stranger), **{f"part_ratio/{name}": ratio for name, ratio in ratios}}
 
 

@@ -10,8 +10,8 @@ import torch
 from diffusegae.baselines.baseline import Samples
 from diffusegae.baselines.table import BASELINES
 from diffusegae.checkpoint import Position
+from diffusegae.config.training import GroupStageConfig
 from diffusegae.data.feed import EmptyFeedError, Feed, FeedBatch, GroupSampler, Sampler, prefetch, sample_rows
-from diffusegae.data.groups import Partners
 from diffusegae.data.pipeline import Reading, StoredWindows, open_lanes
 from diffusegae.data.records import IMAGE, KEY, LATENT, PIXELS
 from diffusegae.images import decode_batch
@@ -65,8 +65,10 @@ class WorkerFeed:
         return self._receive(self._send(batch), batch)
 
     def _new_sampler(self) -> Sampler:
-        partners: Partners = getattr(self.stage, "partners", "exact")
-        return GroupSampler(self.shared, partners) if self.shared else sample_rows
+        stage = self.stage
+        if not isinstance(stage, GroupStageConfig):
+            return sample_rows
+        return GroupSampler(stage.shared, stage.partners, stage.balance)
 
     def _open(self, held_out: bool, seed: int, lanes: int) -> list[StoredWindows]:
         config, attributes = self.job.config, self.job.attributes

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from diffusegae.config.baselines import BaselineName
 from diffusegae.config.pipeline import PipelineConfig
-from diffusegae.config.training import StageConfig
+from diffusegae.config.training import GroupStageConfig, StageConfig
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import AttributeSchema
 
@@ -77,8 +77,7 @@ def column_of(stage: StageName) -> Literal["image", "z"]:
 
 def shared_of(config: StageConfig) -> int | None:
     """Return the s of the GROUP(C, s) that a stage trains on, None if its samples are single images."""
-    shared: int | None = getattr(config, "shared", None)
-    return shared
+    return config.shared if isinstance(config, GroupStageConfig) else None
 
 
 def members_of(config: PipelineConfig, stage: str) -> int:

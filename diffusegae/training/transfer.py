@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusegae.images import normalise, to_tensor
+from diffusegae.pixels import normalise, to_tensor
 
 
 @dataclass(frozen=True)

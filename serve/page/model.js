@@ -6,6 +6,9 @@ import { limitFrames } from "./editor.js";
 import { galleryPictures } from "./pictures.js";
 import { changed, fit, known, names, recipe, view } from "./store.js";
 
+// How a picture that is no square is shown: as the model takes it.
+const FITS = { crop: "cover", pad: "contain", stretch: "fill" };
+
 /** Load the versions; `asked` is chosen if it is one of them. */
 export async function loadModels(asked) {
   known.models = (await getJson("models")).models;
@@ -21,6 +24,7 @@ export async function chooseModel(alias) {
 async function loadSchema() {
   known.schema = await getJson("schema", recipe.model ? { model: recipe.model } : {});
   document.documentElement.style.setProperty("--side", String(known.schema.image_size));
+  document.documentElement.style.setProperty("--fit", FITS[known.schema.resize]);
   document.documentElement.dataset.large = String(known.schema.image_size > 64);
   const select = $("#model");
   const options = known.models.map(({ alias, name, version }) =>

@@ -60,7 +60,7 @@ export async function addOwn(file, name = file.name || "pasted.png") {
   }
   const largest = Math.min(LARGEST_SIDE, Math.floor(Math.sqrt(known.schema?.max_pixels ?? Infinity)));
   const isFine = KNOWN_TYPES.includes(file.type) && Math.max(bitmap.width, bitmap.height) <= largest;
-  const blob = isFine ? file : await squareOf(bitmap, largest);
+  const blob = isFine ? file : await scaled(bitmap, largest);
   bitmap.close();
   const id = `own-${++numOwn}`;
   const picture = { id, own: true, name, labels: {}, blob, url: URL.createObjectURL(blob), ready: Promise.resolve() };
@@ -68,13 +68,13 @@ export async function addOwn(file, name = file.name || "pasted.png") {
   return picture;
 }
 
-/** Return the middle square, which is what the model looks at, upright and at most `largest` wide, as PNG. */
-function squareOf(bitmap, largest) {
-  const side = Math.min(bitmap.width, bitmap.height);
-  const size = Math.min(side, largest);
-  const canvas = new OffscreenCanvas(size, size);
+/** Return the whole picture upright as PNG, of at most as many pixels as a square of `largest`; the service frames it. */
+function scaled(bitmap, largest) {
+  const scale = Math.min(1, largest / Math.sqrt(bitmap.width * bitmap.height));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.floor(side * scale)));
+  const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side, 0, 0, size, size);
+  context.drawImage(bitmap, 0, 0, width, height);
   return canvas.convertToBlob({ type: "image/png" });
 }

@@ -17,8 +17,9 @@ SCHEMA = tiny_schema(8, 8, 8)
 Paint = Callable[[Tensor], Tensor]
 
 
-def make(*overrides: str) -> GzsNet:
+def make(*overrides: str, image_size: int = 32) -> GzsNet:
     config = smoke_config("baselines.gzsnet.widths=[8,16,16]", "baselines.gzsnet.hidden_width=64", *overrides)
+    config = config.model_copy(update={"model": config.model.model_copy(update={"image_size": image_size})})
     torch.manual_seed(0)
     return GzsNet(config, SCHEMA)
 
@@ -155,7 +156,7 @@ def band_groups(count: int, seed: int) -> Samples:
 
 
 def test_a_short_training_lowers_the_loss_and_an_edit_comes_to_move_its_attribute() -> None:
-    baseline = make("model.image_size=16", "baselines.gzsnet.widths=[8,16]")
+    baseline = make("baselines.gzsnet.widths=[8,16]", image_size=16)
     optimizer = torch.optim.Adam(baseline.parameters(), lr=4e-3)
     history = []
     for step in range(100):

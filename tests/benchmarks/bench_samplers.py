@@ -24,9 +24,9 @@ from diffusegae.data.shards import read_manifest
 from diffusegae.diffusion.samplers import SAMPLERS, SamplerName
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.loading import load_editor
-from diffusegae.images import to_tensor
 from diffusegae.metrics.features import LpipsDistance
 from diffusegae.pipeline import Layout
+from diffusegae.pixels import to_tensor
 from diffusegae.training.launch import read_done
 from jobs.cli import PRESETS
 

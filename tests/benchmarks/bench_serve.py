@@ -28,8 +28,9 @@ from ray import serve
 from diffusegae.checkpoint import CheckpointMeta, Position, save_checkpoint
 from diffusegae.config.load import load_config
 from diffusegae.editing.editor import Editor
-from diffusegae.images import encode_image, to_pixels, to_tensor
+from diffusegae.images import encode_image
 from diffusegae.models.autoencoder import DiffuseGAE
+from diffusegae.pixels import to_pixels, to_tensor
 from diffusegae.schema import Attribute, AttributeSchema
 from jobs.cli import PRESETS, connect
 from serve.replica import LoadedModel

@@ -25,7 +25,8 @@ from diffusegae.client import (
 )
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.images import encode_image, to_pixels, to_tensor
+from diffusegae.images import encode_image
+from diffusegae.pixels import to_pixels, to_tensor
 from serve.api import create_api
 from serve.checks import Limits
 from serve.problems import Problem

@@ -35,7 +35,21 @@ def test_pixels_and_images_go_as_png() -> None:
     assert (decoded(encoded(PIXELS[:, ::-1], "source")) == PIXELS[:, ::-1]).all()
     assert (decoded(encoded(Image.fromarray(PIXELS), "source")) == PIXELS).all()
     grey = Image.fromarray(PIXELS[..., 0])
-    assert (decoded(encoded(grey, "source")) == PIXELS[..., :1]).all()
+    assert (decoded(encoded(grey, "source")) == PIXELS[..., 0]).all()
+
+
+def test_images_keep_what_the_service_needs_to_show_them_right() -> None:
+    layers = Image.fromarray(np.dstack([PIXELS, np.full((5, 7), 90, np.uint8)]))
+    assert (decoded(encoded(layers, "source")) == np.asarray(layers)).all()
+    deep = Image.fromarray(PIXELS[..., 0].astype(np.uint16) << 8)
+    assert (decoded(encoded(deep, "source")) == np.asarray(deep)).all()
+    few = Image.fromarray(PIXELS).quantize(8)
+    few.info["transparency"] = 3
+    assert Image.open(io.BytesIO(encoded(few, "source"))).convert("RGBA").getextrema()[3] == (0, 255)
+    turned = Image.fromarray(PIXELS)
+    turned.getexif()[0x0112] = 6
+    assert (decoded(encoded(turned, "source")) == np.rot90(PIXELS, -1)).all()
+    assert decoded(encoded(Image.new("CMYK", (3, 3)), "source")).shape == (3, 3, 3)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from diffusegae.checkpoint import Position
 from diffusegae.data.feed import Columns, EmptyFeedError, Feed, GroupSampler, Sampler, prefetch, sample_rows
+from diffusegae.data.groups import MISSING
 from diffusegae.data.order import WHOLE_SET, Lane, RowGroup, cut_lane, plan_windows
 
 
@@ -111,6 +112,35 @@ def test_groups_share_exactly_one_attribute_with_their_centre() -> None:
         labels = np.stack([members % 3, members // 3 % 4, members // 12 % 3], axis=-1)
         agree = labels[:, 1:] == labels[:, :1]
         assert (agree == np.eye(3, dtype=bool)).all()
+
+
+def test_auto_takes_exact_partners_where_most_rows_have_them_and_else_sharing_ones_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ids = np.arange(240)
+    factorial = np.stack([ids % 3, ids // 3 % 4, ids // 12 % 3], axis=1)
+    together = np.stack([ids % 3, ids % 3, ids // 12 % 3], axis=1)
+    for labels, partners in ((factorial, "exact"), (together, "sharing")):
+        chosen, asked = (
+            GroupSampler(1, kind)(ArrayWindow(ids, labels), np.random.default_rng(0)) for kind in ("auto", partners)
+        )
+        assert chosen.tolist() == asked.tolist()
+        assert len(chosen) == 240
+        assert bool(caplog.records) == (partners == "sharing")
+    assert "only 0 % of the rows have partners that share 1 attribute(s) and differ in all others" in caplog.text
+
+
+def test_balance_makes_rare_values_as_often_centres_as_frequent_ones() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.stack([generator.choice(4, 4000, p=[0.9, 0.07, 0.02, 0.01]), generator.choice(2, 4000)], axis=1)
+    labels[generator.random(4000) < 0.3, 1] = MISSING
+    for balance, expected in ((1.0, [0.25] * 4), (0.0, [0.9, 0.07, 0.02, 0.01])):
+        window = ArrayWindow(np.arange(4000), labels)
+        centres = GroupSampler(1, "sharing", balance)(window, np.random.default_rng(1))[:, 0]
+        assert len(centres) == 4000
+        shares = np.bincount(labels[centres, 0], minlength=4) / 4000
+        assert shares == pytest.approx(expected, abs=0.03)
+        assert (labels[centres, 1] == MISSING).mean() == pytest.approx(0.3, abs=0.06)  # of 40 rows with a rare value
 
 
 def test_a_set_without_any_group_says_so() -> None:

@@ -8,7 +8,11 @@ import pytest
 
 from diffusegae import storage
 from diffusegae.data.index import (
+    OFFSET,
+    PACKING,
+    PATH,
     PLACE_FIELDS,
+    SIZE,
     Index,
     Listing,
     build_index,
@@ -22,8 +26,8 @@ from diffusegae.data.records import Skipped, SourceError
 
 
 def listing(keys: list[str], labels: list[str], skipped: list[Skipped] | None = None) -> Listing:
-    places = {"path": [f"{key}.png" for key in keys], "offset": range(len(keys)), "size": [9] * len(keys)}
-    table = pa.table({"key": keys, **places, "packing": [0] * len(keys), "letter": labels})
+    places = {PATH: [f"{key}.png" for key in keys], OFFSET: range(len(keys)), SIZE: [9] * len(keys)}
+    table = pa.table({"key": keys, **places, PACKING: [0] * len(keys), "letter": labels})
     return Listing(table, skipped or [])
 
 
@@ -52,7 +56,7 @@ def test_combinations_are_distinct_and_counted_over_all_parts(tmp_path: Path, mo
     keys = [f"k{number:03d}" for number in range(90)]
     table = pa.table(
         {
-            "key": keys, "path": keys, "offset": range(90), "size": [9] * 90, "packing": [0] * 90,
+            "key": keys, PATH: keys, OFFSET: range(90), SIZE: [9] * 90, PACKING: [0] * 90,
             "letter": ["abc"[number % 3] for number in range(90)], "font": [str(number % 4) for number in range(90)],
             "noise": keys,
         }

@@ -16,18 +16,20 @@ import pytest
 from diffusegae import storage
 from diffusegae.config.data import DataConfig
 from diffusegae.config.holdout import HoldoutConfig
-from diffusegae.data.ingest import RecipeError, ingest
+from diffusegae.data.ingest import RecipeError, SourceChangedError, ingest
 from diffusegae.data.records import HELD_OUT, IMAGE, KEY, SourceError
-from diffusegae.data.shards import Manifest, load_labels, read_manifest, verify_shards
+from diffusegae.data.shards import Manifest, load_labels, read_manifest, verify_shards, write_manifest
 from diffusegae.data.sources.folder import FolderConfig
 from diffusegae.data.sources.ilab import IlabConfig
 from diffusegae.data.sources.source import plan_units
 from diffusegae.data.sources.vehicles import VehiclesConfig
 from diffusegae.data.splits import HoldoutError, Stratum, is_held_out
 from diffusegae.data.vehicles import VehicleWorld
-from diffusegae.images import decode_image
-from diffusegae.schema import AttributeSpec, SchemaError
+from diffusegae.images import Framing, decode_image
+from diffusegae.schema import AttributeSpec, SchemaError, build_schema
 from tests.image_files import ILAB_CATEGORIES, ilab_files, picture, write_tar, write_tree, write_zip
+from tests.picture_files import FILES, HEIGHT
+from tests.test_images import HEIC
 
 SIZE = 32
 VEHICLES = DataConfig(
@@ -341,6 +343,38 @@ def test_a_folder_with_a_table_becomes_a_set(inline: None, tmp_path: Path) -> No
     assert read_rows(str(tmp_path / "set"), manifest)["sub/4.png"]["size"] == "10"
 
 
+def test_pictures_as_people_have_them_become_a_set(
+    inline: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {f"ä ö%20é {file.name}.{'xX'[number % 2]}": file for number, file in enumerate(FILES)}
+    write_tree(tmp_path / "in", {name: file.data for name, file in files.items()} | {"my.heic": HEIC})
+    lines = [f'"{name}",{"ABC"[number % 3]},{number % 2}' for number, name in enumerate([*files, "my.heic"])]
+    config = folder_config(tmp_path / "in", "\n".join(["path,letter,size", *lines]), "letter", "size")
+    for resize, size in (("crop", HEIGHT), ("pad", 2 * HEIGHT)):
+        root = str(tmp_path / resize)
+        manifest = ingest(config.model_copy(update={"resize": resize, "background": "navy"}), size, root)
+        assert manifest.skipped == {"format not read: HEIC": 1}
+        assert (manifest.recipe.framing, manifest.num_rows) == (Framing(resize, "navy"), len(files))
+        rows = read_rows(root, manifest)
+        assert set(rows) == set(files)
+        for name, file in files.items():
+            image = rows[name][IMAGE]
+            assert isinstance(image, bytes)
+            assert np.array_equal(decode_image(image), decode_image(file.data, size, Framing(resize, "navy")))
+    enlarged = f"{len(files)} of {len(files)} pictures are smaller than image_size 32 and were enlarged"
+    assert caplog.messages.count(enlarged) == 1
+    with pytest.raises(RecipeError, match="resize 'pad' instead of 'crop'; background 'navy' instead of 'white'"):
+        ingest(config, 2 * HEIGHT, str(tmp_path / "pad"))
+
+
+def test_a_manifest_of_before_framing_is_read(inline: None, tmp_path: Path) -> None:
+    manifest = ingest(VEHICLES, SIZE, str(tmp_path))
+    content = manifest.model_dump(mode="json")
+    del content["recipe"]["resize"], content["recipe"]["background"]
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    assert read_manifest(str(tmp_path)) == manifest
+
+
 def test_a_finished_set_is_returned_at_once(inline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = ingest(VEHICLES, SIZE, str(tmp_path))
     monkeypatch.setattr("diffusegae.data.sources.vehicles.VehiclesConfig.open", None)
@@ -404,3 +438,105 @@ def test_unknown_column_and_missing_source_are_named(tmp_path: Path) -> None:
         ingest(vehicles, SIZE, str(tmp_path / "1"))
     with pytest.raises(SourceError, match="nothing is there"):
         ingest(ilab_config(str(tmp_path / "nowhere")), SIZE, str(tmp_path / "2"))
+
+
+def labelled(root: Path, letters: str) -> DataConfig:
+    """Write as many pictures as letters, and their table."""
+    write_tree(root, {f"{number}.png": picture(number) for number in range(len(letters))})
+    lines = [f"{number}.png,{letter},{number % 2}" for number, letter in enumerate(letters)]
+    return folder_config(root, "\n".join(["path,letter,size", *lines]), "letter", "size")
+
+
+def test_a_source_that_has_changed_is_told_and_taken_in_by_refresh(inline: None, tmp_path: Path) -> None:
+    root = str(tmp_path / "set")
+    before = ingest(labelled(tmp_path / "images", "AABB" * 10), SIZE, root)
+    assert ingest(labelled(tmp_path / "images", "AABB" * 10), SIZE, root) == before
+    config = labelled(tmp_path / "images", "ABBC" * 2)
+    with pytest.raises(SourceChangedError, match=r"has changed since .* by --refresh of jobs/ingest"):
+        ingest(config, SIZE, root)
+    assert read_manifest(root) == before
+    after = ingest(config, SIZE, root, refresh=True)
+    assert (after.columns["letter"], after.num_rows) == (("A", "B", "C"), 8)
+    assert after.content != before.content
+    assert len(read_rows(root, after)) == 8
+    shards = [path for path in storage.iterate_files(root) if path.endswith(".parquet")]
+    assert sorted(shards) == [shard.path for shard in after.shards]  # none of the larger set before
+    assert ingest(config, SIZE, root) == after
+
+
+def test_a_refresh_of_what_has_not_changed_makes_the_same_set(inline: None, tmp_path: Path) -> None:
+    config = labelled(tmp_path / "images", "ABBC" * 2)
+    before = ingest(config, SIZE, str(tmp_path / "set"))
+    assert ingest(config, SIZE, str(tmp_path / "set"), refresh=True) == before
+
+
+def test_a_set_outlives_its_source(inline: None, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    config = ilab_config(write_zip(tmp_path / "set.zip", ilab_files()))
+    manifest = ingest(config, SIZE, str(tmp_path / "set"))
+    (tmp_path / "set.zip").unlink()
+    assert ingest(config, SIZE, str(tmp_path / "set")) == manifest
+    assert "its source can't be read any more" in caplog.text
+    with pytest.raises(SourceError, match="nothing is there"):
+        ingest(config, SIZE, str(tmp_path / "set"), refresh=True)
+    assert read_manifest(str(tmp_path / "set")) == manifest
+
+
+def test_a_set_of_an_older_version_is_used_with_a_warning(
+    inline: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = labelled(tmp_path / "images", "ABBC" * 2)
+    root = str(tmp_path / "set")
+    older = ingest(config, SIZE, root).model_copy(update={"source_state": "", "content": ""})
+    assert "content" not in json.loads(older.model_dump_json())  # as it was written, so what hashes it finds the same
+    write_manifest(root, older)
+    assert ingest(config, SIZE, root) == older
+    assert "whether its source has changed since isn't known" in caplog.text
+
+
+def test_a_table_that_is_corrected_after_an_interruption_is_read_again(
+    inline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = str(tmp_path / "set")
+    with monkeypatch.context() as patch:
+        patch.setattr("diffusegae.data.ingest._finish", None)
+        with pytest.raises(TypeError):
+            ingest(labelled(tmp_path / "images", "AABBAABB" * 2), SIZE, root)
+    manifest = ingest(labelled(tmp_path / "images", "ABBC" * 2), SIZE, root)
+    assert (manifest.num_rows, manifest.columns["letter"]) == (8, ("A", "B", "C"))
+    verify_shards(root, manifest)
+
+
+def test_rows_that_name_no_picture_do_not_end_the_ingest(inline: None, tmp_path: Path) -> None:
+    config = labelled(tmp_path / "images", "ABBC" * 2)
+    (tmp_path / "images" / "loop").symlink_to("loop")
+    (tmp_path / "images" / "folder").mkdir()
+    bad = ["folder", ".", "loop", "x" * 300, "a\0b.png", "../labels.csv", "./0.png"]
+    with (tmp_path / "images" / "labels.csv").open("a") as table:
+        table.write("\n" + "\n".join(f"{path},A,1" for path in bad))
+    manifest = ingest(config, SIZE, str(tmp_path / "set"))
+    assert manifest.num_rows == 8
+    assert manifest.skipped == {"unreadable file": 5, "path outside the folder": 1, "repeated key": 1}
+
+
+def test_labels_may_be_called_as_rows_call_their_own(inline: None, tmp_path: Path) -> None:
+    write_tree(tmp_path, {f"{number}.png": picture(number) for number in range(12)})
+    lines = [f"{number}.png,{'AB'[number % 2]},{number % 3}" for number in range(12)]
+    config = folder_config(tmp_path, "\n".join(["path,image,key", *lines]), "image", "key")
+    manifest = ingest(config, SIZE, str(tmp_path / "set"))
+    assert manifest.columns == {"label:image": ("A", "B"), "label:key": ("0", "1", "2")}
+    row = read_rows(str(tmp_path / "set"), manifest)["7.png"]
+    assert (row["label:image"], row["label:key"], isinstance(row[IMAGE], bytes)) == ("B", "1", True)
+    assert build_schema(config.attributes, manifest.columns).names == ("image", "key")
+
+
+@pytest.mark.parametrize(("name", "write"), [("set.zip", write_zip), ("set.tar", write_tar)])
+def test_a_table_with_an_archive_of_images_becomes_a_set(
+    name: str, write: Callable[[Path, Mapping[str, bytes]], str], inline: None, tmp_path: Path
+) -> None:
+    loose = labelled(tmp_path / "images", "ABBC" * 2)
+    assert isinstance(loose.source, FolderConfig)
+    archive = write(tmp_path / name, {f"{number}.png": picture(number) for number in range(8)})
+    packed = loose.model_copy(update={"source": loose.source.model_copy(update={"images": archive})})
+    one, other = ingest(loose, SIZE, str(tmp_path / "a")), ingest(packed, SIZE, str(tmp_path / "b"))
+    assert one.content == other.content

@@ -1,18 +1,15 @@
-"""Rows: their columns, and label columns that would hide one of them."""
+"""Rows: their columns, and the report of what is no row."""
 
 import json
 
 import pyarrow as pa
-import pytest
 
 from diffusegae.data.records import (
     HELD_OUT,
     IMAGE,
     KEY,
     LATENT,
-    RESERVED_COLUMNS,
     Skipped,
-    SourceError,
     image_schema,
     latent_schema,
     to_lines,
@@ -30,12 +27,6 @@ def test_latent_rows_hold_a_vector_of_fixed_width() -> None:
     schema = latent_schema(("letter",), width=512)
     assert schema.field(LATENT).type == pa.list_(pa.float32(), 512)
     assert IMAGE not in schema.names
-
-
-@pytest.mark.parametrize("column", RESERVED_COLUMNS)
-def test_label_column_may_not_hide_a_column_of_the_row(column: str) -> None:
-    with pytest.raises(SourceError, match=f"label column '{column}'"):
-        image_schema(("letter", column))
 
 
 def test_skipped_files_become_one_line_each() -> None:

@@ -16,7 +16,7 @@ from diffusegae.evaluation.bench import Bench
 from diffusegae.evaluation.context import Context, build_context
 from diffusegae.evaluation.measured import Measured
 from diffusegae.evaluation.running import measure
-from diffusegae.images import to_pixels, to_tensor
+from diffusegae.pixels import to_pixels, to_tensor
 from diffusegae.schema import AttributeSchema, AttributeSpec, build_schema
 from tests.stored_images import write_images
 from tests.tiny import smoke_config, tiny_model

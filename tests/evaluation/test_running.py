@@ -20,7 +20,7 @@ from diffusegae.evaluation.measured import Measured
 from diffusegae.evaluation.pieces import Piece, plan_pieces
 from diffusegae.evaluation.references import REFERENCES
 from diffusegae.evaluation.running import measure, run_piece
-from diffusegae.images import to_tensor
+from diffusegae.pixels import to_tensor
 from diffusegae.schema import AttributeSchema
 from tests.evaluation.conftest import CONFIG, Blur, Oracle
 

@@ -11,7 +11,7 @@ from diffusegae.editing.editor import Editor
 from diffusegae.evaluation import ways
 from diffusegae.evaluation.bench import Bench
 from diffusegae.evaluation.context import Context
-from diffusegae.images import to_pixels
+from diffusegae.pixels import to_pixels
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from diffusegae.data.feed import prefetch
-from diffusegae.images import to_tensor
+from diffusegae.pixels import to_tensor
 from diffusegae.training.parallel import ddp_options
 from diffusegae.training.stages import StageName
 from diffusegae.training.transfer import Transfer

@@ -14,8 +14,8 @@ from torch import Tensor
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.feed import EmptyFeedError, FeedBatch, prefetch
 from diffusegae.editing.cudnn import NO_TF32
-from diffusegae.images import normalise
 from diffusegae.models.autoencoder import DiffuseGAE
+from diffusegae.pixels import normalise
 from diffusegae.training.meter import Meter
 from diffusegae.training.stages import StageInputs, StageName, shared_of
 from diffusegae.training.step import Averages, TrainingState, learning_rate_at

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from diffusegae.editing.loading import load_editor
-from diffusegae.images import to_tensor
+from diffusegae.pixels import to_tensor
 from diffusegae.tracking.registry import download_checkpoint, resolve_model
 from diffusegae.training.launch import read_done
 from tests.jobs import road

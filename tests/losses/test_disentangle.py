@@ -10,6 +10,8 @@ from diffusegae.losses.disentangle import (
     draw_groups,
     draw_sources,
     draw_ways,
+    own_partners,
+    part_ratios,
     path_bend,
     reassemble_centre,
     shared_part_distance,
@@ -97,8 +99,26 @@ def test_agreement_is_the_distance_of_shared_parts_over_that_of_unshared_ones() 
     codes[:, 1:, PARTS[0]] = torch.tensor([0.0, 2.0, 2.0])[:, None]  # the first partner shares it: as it should be
     codes[:, 1:, PARTS[1]] = torch.tensor([2.0, 0.5, 2.0])[:, None]  # the second should share it
     codes[:, 1:, PARTS[2]] = torch.tensor([1.0, 3.0, 2.0])[:, None]  # the third shares it no more than the others
-    assert float(shared_part_distance(codes, ONE)) == pytest.approx(0.0 + 0.25 + 1.0)
-    torch.testing.assert_close(shared_part_distance(codes * 0.01, ONE), shared_part_distance(codes, ONE))
+    own = torch.zeros(5, 3, dtype=torch.bool)
+    found = shared_part_distance(codes, ONE, own)
+    assert float(found) == pytest.approx(0.0 + 0.25 + 1.0)
+    torch.testing.assert_close(shared_part_distance(codes * 0.01, ONE, own), found)
+
+
+def test_a_centre_that_is_its_own_partner_changes_no_agreement_and_adds_its_own_reconstruction() -> None:
+    codes = torch.randn(6, 4, 6, generator=generator())
+    codes[:2, 2] = codes[:2, 0]  # two centres lack the second attribute
+    own = own_partners(codes)
+    assert own.tolist() == [[False, row < 2, False] for row in range(6)]
+    distances = (codes[:, 1:] - codes[:, :1]).abs()
+    for j, part in enumerate(PARTS):
+        means = [distances[~own[:, i], i, part].mean() for i in range(3)]
+        others = torch.stack([means[i] for i in range(3) if i != j]).mean()
+        torch.testing.assert_close(part_ratios(codes, ONE, own)[j], means[j] / others)
+    ideal = ideal_groups(ONE)
+    ideal[:2, 2] = ideal[:2, 0]
+    terms = disentanglement_loss(lambda z: z, lambda z: z + 0.5, ideal, ONE, draw_groups(5, ONE, "batch", generator()))
+    assert float(terms.swap) == pytest.approx(7 * 0.5)  # as if all had partners: nothing is asked that can't be given
 
 
 def test_ways_through_an_affine_decoder_are_straight_and_through_a_square_bent_by_what_can_be_worked_out() -> None:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from diffusegae.images import to_tensor
 from diffusegae.metrics.classifier import (
     AttributeClassifier,
     ClassifierError,
@@ -13,6 +12,7 @@ from diffusegae.metrics.classifier import (
     augment,
     train_classifier,
 )
+from diffusegae.pixels import to_tensor
 
 SETTINGS = ClassifierSettings(epochs=6, batch_size=32)
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusegae.images import to_unit
 from diffusegae.metrics.distances import mse, ssim
 from diffusegae.metrics.edits import (
     closeness,
@@ -16,6 +15,7 @@ from diffusegae.metrics.edits import (
     replacement_figures,
     thumbnails,
 )
+from diffusegae.pixels import to_unit
 
 NAMES = ("kind", "ground", "pose")
 KNOWN = [np.ones(10, dtype=bool)] * 3

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusegae.images import to_tensor
 from diffusegae.metrics.classifier import ClassifierSettings, LabelledImages, train_classifier
 from diffusegae.metrics.edits import Judge, copied, read_right, reading_figures
 from diffusegae.metrics.probe import LabelledCodes, PartReadings, Probe, measure_parts, read_linear, read_mlp
 from diffusegae.metrics.uncertainty import Interval, resample
+from diffusegae.pixels import to_tensor
 from diffusegae.tuning.matrix import ProbeMatrix
 
 VALUES = (6, 5)

@@ -17,8 +17,8 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing import recipes
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.loading import load_editor
-from diffusegae.images import to_pixels, to_tensor
 from diffusegae.models.autoencoder import DiffuseGAE
+from diffusegae.pixels import to_pixels, to_tensor
 from diffusegae.schema import Attribute, AttributeSchema
 from serve import tasks
 from serve.api import create_api

@@ -17,7 +17,8 @@ from starlette.middleware import Middleware
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.recipes import Change, edit
-from diffusegae.images import decode_image, encode_image, to_pixels, to_tensor
+from diffusegae.images import decode_image, encode_image
+from diffusegae.pixels import to_pixels, to_tensor
 from serve.api import create_api
 from serve.checks import Limits
 from serve.problems import Problem
@@ -133,7 +134,11 @@ def test_what_is_known_of_the_model(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "words"),
     [
-        (edit_body(source=as_text(b"GIF89a nonsense")), 422, ["source", "do not decode as PNG, JPEG, WEBP"]),
+        (
+            edit_body(source=as_text(b"GIF89a nonsense")),
+            422,
+            ["source", "a GIF file; send a whole picture as one of PNG, JPEG, WEBP"],
+        ),
         (edit_body(source=as_text(PNGS["source"][:200])), 422, ["source", "do not decode"]),
         (edit_body(source="not base64!"), 422, ["source", "base64"]),
         (edit_body(source=""), 422, ["source", "at least 1"]),

@@ -11,6 +11,7 @@ from ray.serve.schema import ServeDeploySchema
 from diffusegae.checkpoint import read_meta
 from diffusegae.config.load import ConfigError
 from diffusegae.config.model import SamplingConfig
+from diffusegae.images import Framing
 from diffusegae.tracking.client import TrackingError
 from diffusegae.tracking.registry import RegisteredModel
 from serve.app import ServeArgs, build_app, describe
@@ -49,6 +50,14 @@ def test_the_description_is_the_checkpoints(checkpoint: Path) -> None:
     assert (served.num_timesteps, served.default_steps, served.samplers) == (1000, 4, ("dpm++", "ddim"))
     assert served.attributes.names == ("letter", "colour")
     assert served.centroid_values == {"letter": ("a", "b", "c"), "colour": ("red",)}
+
+
+def test_the_framing_of_training_comes_with_the_checkpoint(checkpoint: Path) -> None:
+    meta, registered = read_meta(checkpoint), RegisteredModel("diffusegae", "3", "file:///m")
+    assert describe(ARGS, registered, meta, {}, "champion").framing == Framing("crop", "white")
+    data = meta.config.data.model_copy(update={"resize": "pad", "background": "#204060"})
+    meta = meta.model_copy(update={"config": meta.config.model_copy(update={"data": data})})
+    assert describe(ARGS, registered, meta, {}, "champion").framing == Framing("pad", "#204060")
 
 
 def test_a_model_of_many_steps_is_asked_for_fewer_if_a_request_names_none(checkpoint: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from diffusegae.checkpoint import read_meta, read_tensors, save_checkpoint
 from diffusegae.config.inference import InferenceConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.images import to_pixels, to_tensor
+from diffusegae.pixels import to_pixels, to_tensor
 from serve import editors
 from serve.editors import EditorDeployment, ModelSource, load_model
 from serve.messages import ServedModel

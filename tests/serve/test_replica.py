@@ -9,7 +9,7 @@ import torch
 
 from diffusegae.editing import recipes
 from diffusegae.editing.editor import Editor
-from diffusegae.images import to_pixels, to_tensor
+from diffusegae.pixels import to_pixels, to_tensor
 from serve.problems import Problem
 from serve.replica import LoadedModel, Recipes, planned_steps
 from serve.tasks import (

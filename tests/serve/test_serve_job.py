@@ -16,7 +16,8 @@ import torch
 from diffusegae.checkpoint import read_meta, read_tensors, save_checkpoint
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.images import decode_image, encode_image, to_pixels, to_tensor
+from diffusegae.images import decode_image, encode_image
+from diffusegae.pixels import to_pixels, to_tensor
 from tests.serve.running import ROOT, RunningService, register, running_service
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from diffusegae.checkpoint import CheckpointError, read_meta
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.loading import load_editor
-from diffusegae.images import to_pixels, to_tensor
+from diffusegae.pixels import to_pixels, to_tensor
 from diffusegae.tracking.client import TrackingError
 from diffusegae.tracking.registry import (
     download_checkpoint,

@@ -10,9 +10,17 @@ from diffusegae.config.load import ConfigError
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.latents import LatentManifest, LatentShard, write_latent_manifest
 from diffusegae.data.shards import ROW_GROUP_ROWS
+from diffusegae.forecast import Workload
 from diffusegae.training import launch
 from diffusegae.training.job import TrainingJob
-from diffusegae.training.launch import LaunchError, StageDone, launch_stage, read_done, stage_fingerprint
+from diffusegae.training.launch import (
+    LaunchError,
+    StageDone,
+    accepted_fingerprints,
+    launch_stage,
+    read_done,
+    stage_fingerprint,
+)
 from diffusegae.training.stages import StageName
 from tests.tiny import smoke_config, tiny_schema
 
@@ -122,3 +130,49 @@ def test_stage_1_does_not_depend_on_the_gae_or_the_partition_of_z_dis_but_stage_
         assert fingerprint("pretrain", *overrides) == fingerprint("pretrain")
         assert fingerprint("refine", *overrides) != fingerprint("refine")
     assert fingerprint("pretrain", "data.attributes.pose.column=angle") != fingerprint("pretrain")
+
+
+def _write(folder: Path, images: str, done: bool) -> str:
+    """Write what a first stage that was trained on images leaves behind; return its fingerprint."""
+    fingerprint = stage_fingerprint(smoke_config(), "pretrain", images)
+    (folder / "pretrain").mkdir()
+    if done:
+        finished = StageDone(
+            stage="pretrain", fingerprint=fingerprint, images=images, checkpoint="somewhere", seconds=1.0
+        )
+        (folder / "pretrain" / "done.json").write_text(finished.model_dump_json())
+    (folder / "pretrain" / "plan.json").write_text(json.dumps({"fingerprint": fingerprint}))
+    return fingerprint
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_run_on_images_that_were_made_anew_is_refused(done: bool, tmp_path: Path) -> None:
+    _write(tmp_path, "these", done)
+    with pytest.raises(LaunchError, match="another config or other images .*, or delete the folder"):
+        launch_stage(job_of(smoke_config()), str(tmp_path), images="others")
+
+
+def test_a_run_on_the_same_images_is_done_and_so_is_one_of_before_images_had_a_hash(tmp_path: Path) -> None:
+    for name, images in (("new", "these"), ("old", "")):
+        (tmp_path / name).mkdir()
+        fingerprint = _write(tmp_path / name, images, done=True)
+        done = launch_stage(job_of(smoke_config()), str(tmp_path / name), images="these")
+        assert (done.fingerprint, done.images) == (fingerprint, images)
+
+
+def test_a_run_that_was_begun_before_images_had_a_hash_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fit(job: TrainingJob, folder: str) -> None:
+        raise BegunError
+
+    monkeypatch.setattr(launch, "_fit", fit)
+    monkeypatch.setattr(launch, "stage_workload", lambda job: Workload("pretrain", 1, "samples"))
+    _write(tmp_path, "", done=False)
+    with pytest.raises(BegunError):
+        launch_stage(job_of(smoke_config()), str(tmp_path), images="these")
+
+
+def test_stages_after_the_first_depend_on_the_one_before_alone() -> None:
+    config = smoke_config()
+    assert accepted_fingerprints(config, "refine", "x", "these") == [stage_fingerprint(config, "refine", "x")]
+    first = accepted_fingerprints(config, "pretrain", "", "these")
+    assert first == [stage_fingerprint(config, "pretrain", "these"), stage_fingerprint(config, "pretrain", "")]

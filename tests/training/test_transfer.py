@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusegae.images import normalise, to_tensor
+from diffusegae.pixels import normalise, to_tensor
 from diffusegae.training.transfer import Transfer
 
 CPU, META = torch.device("cpu"), torch.device("meta")

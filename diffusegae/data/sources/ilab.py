@@ -5,7 +5,6 @@ Value counts differ between copies of the set, so vocabularies come from the nam
 """
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import ClassVar, Literal
 
 import pyarrow as pa
@@ -13,14 +12,15 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from diffusegae import storage
-from diffusegae.data.containers import ContainerKind, Member, container_kind, iterate_members
-from diffusegae.data.index import PLACE_FIELDS, Listing
+from diffusegae.data.containers import ContainerKind, archive_kind, iterate_members
+from diffusegae.data.index import PATH, Listing
 from diffusegae.data.records import Skipped
 from diffusegae.data.sources.listed import ContainerReader, ListedConfig
+from diffusegae.data.sources.listings import LISTED_ROWS, member_tables
+from diffusegae.data.sources.state import container_state
 from diffusegae.schema import AttributeSpec
 
 LABEL_COLUMNS = ("category", "instance", "background", "pose", "light", "focus")
-_LISTED_ROWS = 65_536
 _NAME = (
     r"(?:^|/)(?P<category>[A-Za-z0-9][A-Za-z0-9_]*)-(?P<number>i\d+)-(?P<background>b\d+)-(?P<camera>c\d+)"
     r"-(?P<rotation>r\d+)-(?P<light>l\d+)-(?P<focus>f\d+)\.(?i:png|jpg|jpeg)$"
@@ -29,11 +29,12 @@ _PARTS = ("category", "number", "background", "camera", "rotation", "light", "fo
 
 
 class IlabConfig(ListedConfig):
-    """iLab-20M by its file names: a folder tree, a .zip or a .tar, local or s3://."""
+    """iLab-20M by its file names: a folder tree, a .zip, a .tar or a folder of .tar files, local or s3://."""
 
     kind: Literal["ilab"] = "ilab"
     uri: str = Field(
-        min_length=1, description="Folder, .zip or .tar that holds category-iNNNN-bNNNN-cNN-rNN-lN-fN files."
+        min_length=1,
+        description="Folder, .zip, .tar or folder of .tar files that holds category-iNNNN-bNNNN-cNN-rNN-lN-fN files.",
     )
     addresses: ClassVar[tuple[str, ...]] = ("uri",)
 
@@ -45,7 +46,12 @@ class IlabConfig(ListedConfig):
     def reader(self) -> ContainerReader:
         """Return what reads the files; SourceError if nothing is there."""
         root = storage.resolve(self.uri)
-        return ContainerReader(root, container_kind(root))
+        return ContainerReader(root, archive_kind(root))
+
+    def state(self) -> str:
+        """Return a hash of the sizes and ends of archives, "" for loose files."""
+        reader = self.reader()
+        return container_state(reader.root, reader.kind)
 
     def listings(self, columns: tuple[str, ...]) -> Iterator[Listing]:
         """List all files with the labels in their names."""
@@ -54,11 +60,10 @@ class IlabConfig(ListedConfig):
         return list_ilab(reader.root, reader.kind)
 
 
-def list_ilab(uri: str, kind: ContainerKind) -> Iterator[Listing]:
-    """List a folder tree, .zip or .tar, some tens of thousands of members at a time."""
-    members = iterate_members(uri, kind)
-    while batch := list(islice(members, _LISTED_ROWS)):
-        yield _to_listing(batch)
+def list_ilab(uri: str, kind: ContainerKind, rows: int = LISTED_ROWS) -> Iterator[Listing]:
+    """List a folder tree, .zip, .tar or folder of tars, some tens of thousands of members at a time."""
+    for places in member_tables(iterate_members(uri, kind), rows):
+        yield _to_listing(places)
 
 
 def parse_names(paths: pa.Array) -> pa.Table:
@@ -80,12 +85,11 @@ def parse_names(paths: pa.Array) -> pa.Table:
     return pa.table(columns)
 
 
-def _to_listing(members: list[Member]) -> Listing:
-    table = pa.table([list(column) for column in zip(*members, strict=True)], schema=pa.schema(PLACE_FIELDS[1:]))
-    names = parse_names(table["path"].combine_chunks())
+def _to_listing(table: pa.Table) -> Listing:
+    names = parse_names(table[PATH].combine_chunks())
     for column in names.column_names:
         table = table.append_column(column, names[column])
     is_known = pc.is_valid(table["key"])
     detail = "expected category-iNNNN-bNNNN-cNN-rNN-lN-fN.png or .jpg"
-    unknown = table.filter(pc.invert(is_known))["path"].to_pylist()
+    unknown = table.filter(pc.invert(is_known))[PATH].to_pylist()
     return Listing(table.filter(is_known), [Skipped(path, "name of another layout", detail) for path in unknown])

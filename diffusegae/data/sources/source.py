@@ -82,9 +82,20 @@ class SourceConfig(Config):
         return settings | {name: storage.resolve(str(settings[name])) for name in self.addresses}
 
     def columns(self, attributes: Mapping[str, AttributeSpec]) -> tuple[str, ...]:
-        """Return the label columns that the rows get, by default those that the attributes read, each once."""
-        named = [(spec.column or name, spec.group_column or spec.column or name) for name, spec in attributes.items()]
+        """Return the label columns that the rows get, by default those that the attributes read, each once.
+
+        Rows call them so; what the source itself calls one is `schema.source_column` of it.
+        """
+        named = [spec.columns(name) for name, spec in attributes.items()]
         return tuple(dict.fromkeys(column for pair in named for column in pair))
+
+    def state(self) -> str:
+        """Return a hash of what the source holds now that costs little, "" where that is not asked or settings say it.
+
+        Raises:
+            SourceError: the source is gone, or damaged.
+        """
+        return ""
 
     def open(self, opening: Opening) -> Source:
         """Open the source.

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from diffusegae.data.containers import container_kind
+from diffusegae.data.index import PATH
 from diffusegae.data.sources.ilab import LABEL_COLUMNS, list_ilab, parse_names
-from tests.image_files import ilab_files, write_tar, write_tree, write_zip
+from diffusegae.images import decode_image
+from tests.data.sources.conftest import Ingest
+from tests.image_files import ILAB_CATEGORIES, ilab_files, write_tar, write_tree, write_zip
 
 
 def test_a_name_says_everything() -> None:
@@ -55,15 +59,27 @@ def test_every_container_lists_the_same(
     files = ilab_files() | {"train_img_c00_10class/readme.txt": b"text"}
     uri = write(tmp_path / name, files)
     (listing,) = list_ilab(uri, container_kind(uri))
-    assert sorted(listing.table["path"].to_pylist()) == sorted(path for path in files if not path.endswith("txt"))
+    assert sorted(listing.table[PATH].to_pylist()) == sorted(path for path in files if not path.endswith("txt"))
     assert set(LABEL_COLUMNS) < set(listing.table.column_names)
     assert [item.path for item in listing.skipped] == ["train_img_c00_10class/readme.txt"]
     assert listing.skipped[0].reason == "name of another layout"
 
 
-def test_long_sets_are_listed_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("diffusegae.data.sources.ilab._LISTED_ROWS", 7)
+def test_a_folder_of_tars_a_category_each_is_one_set(tmp_path: Path, ingested: Ingest) -> None:
+    files = ilab_files(num_instances=3)
+    for category in ILAB_CATEGORIES:
+        write_tar(tmp_path / f"{category}.tar", {path: data for path, data in files.items() if f"/{category}-" in path})
+    (tmp_path / "notes.txt").write_text("text")
+    found = ingested({"kind": "ilab", "uri": str(tmp_path)}, ("category", "pose"), 16)
+    assert found.manifest.num_rows == len(files)
+    for path, content in files.items():
+        key = Path(path).stem
+        assert found.labels[key]["category"] == key.partition("-")[0]
+        assert np.array_equal(found.pixels[key], decode_image(content, 16))
+
+
+def test_long_sets_are_listed_in_pieces(tmp_path: Path) -> None:
     root = write_tree(tmp_path, files := ilab_files())
-    sizes = [listing.table.num_rows for listing in list_ilab(root, "folder")]
+    sizes = [listing.table.num_rows for listing in list_ilab(root, "folder", rows=7)]
     assert max(sizes) == 7
     assert sum(sizes) == len(files)
