@@ -14,7 +14,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from jaxtyping import Integer
 
-from diffusegae.data.lookup import MISSING, ImageLookup
+from diffusegae.data.lookup import NOT_FOUND, ImageLookup
 from diffusegae.data.shards import read_manifest
 from diffusegae.images import encode_image
 from diffusegae.schema import Attribute, AttributeSchema, SchemaError
@@ -97,7 +97,7 @@ class Gallery:
         for name, value in values.items():
             labels[self._schema.index_of(name)] = self._label(self._attribute(name), value)
         (row,) = self._lookup.find(np.array([labels]), self._schema.group_columns).tolist()
-        if row == MISSING:
+        if row == NOT_FOUND:
             wanted = ", ".join(
                 attribute.group_values[label] for attribute, label in zip(self._schema.attributes, labels, strict=True)
             )

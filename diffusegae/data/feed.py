@@ -18,8 +18,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from diffusegae.checkpoint import Position
-from diffusegae.data.groups import MISSING, GroupIndex, Partners
+from diffusegae.data.groups import GroupIndex, Partners
 from diffusegae.data.order import ROW_ORDER, Lane, generator_for
+from diffusegae.data.records import MISSING
 
 logger = logging.getLogger(__name__)
 Columns = dict[str, np.ndarray]
@@ -56,6 +57,11 @@ Sampler = Callable[[Window, np.random.Generator], Int[np.ndarray, "samples membe
 def sample_rows(window: Window, generator: np.random.Generator) -> Int[np.ndarray, "samples 1"]:
     """Take every row once."""
     return generator.permutation(window.num_rows)[:, None]
+
+
+def sample_labelled(window: Window, generator: np.random.Generator) -> Int[np.ndarray, "samples 1"]:
+    """Take every row that lacks no label once."""
+    return generator.permutation(np.flatnonzero((window.labels() != MISSING).all(axis=1)))[:, None]
 
 
 class GroupSampler:

@@ -26,6 +26,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Integer
 
+from diffusegae.data.records import MISSING
+
 Indices = Integer[np.ndarray, "_"]
 Flags = Bool[np.ndarray, "_"]
 Partners = Literal["exact", "sharing"]
@@ -36,7 +38,6 @@ ROWS_PER_BLOCK = 1 << 22
 # A pool is good enough if so many of so many trial draws succeed: about one in sixteen.
 NUM_TRIALS = 64
 NUM_SUCCESSES = 4
-MISSING = -1  # the label of a row that has none
 GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 

@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from diffusegae import storage
-from diffusegae.data.records import KEY, Skipped, SourceError, to_lines
+from diffusegae.data.records import KEY, MISSING, Skipped, SourceError, to_lines
 from diffusegae.data.splits import Combinations, hash_keys
+from diffusegae.schema import source_column
 
 PATH, OFFSET, SIZE, PACKING = "\0path", "\0offset", "\0size", "\0packing"  # no label column is called so
 PLACE_FIELDS = (
@@ -59,7 +60,7 @@ def build_index(uri: str, listings: Iterable[Listing], columns: tuple[str, ...],
     """Write an index of all listings to the folder `uri`.
 
     Raises:
-        SourceError: there is no entry at all, or a label column has so many values that it is no attribute.
+        SourceError: there is no entry at all, or a label column has no value, or so many that it is no attribute.
     """
     schema = pa.schema([*PLACE_FIELDS, *(pa.field(column, pa.string()) for column in columns)])
     values: dict[str, set[str]] = {column: set() for column in columns}
@@ -82,6 +83,11 @@ def build_index(uri: str, listings: Iterable[Listing], columns: tuple[str, ...],
     if not len(all_hashes):
         example = f"; for example {last_skipped[0].path}: {last_skipped[0].detail}" if last_skipped else ""
         raise SourceError(f"the source holds no image that can be used{example}")
+    for column in (column for column, found in values.items() if not found):
+        raise SourceError(
+            f"no image has a label in column {source_column(column)!r}; name another in data.attributes, or leave the"
+            " attribute out"
+        )
     repeated = _repeated_rows(all_hashes)
     storage.write_bytes(storage.join(uri, "repeated.npy"), _to_npy(repeated))
     index = Index(
@@ -114,7 +120,10 @@ def read_combinations(uri: str, index: Index, columns: Sequence[str]) -> Combina
     for part in range(-(-index.num_chunks // CHUNKS_PER_PART)):
         with storage.open_input(_part_uri(uri, part)) as file, pa.ipc.open_file(file) as reader:
             entries = reader.read_all()
-        codes = {name: pc.index_in(entries[name], pa.array(index.vocabularies[name])) for name in columns}
+        codes = {
+            name: pc.fill_null(pc.index_in(entries[name], pa.array(index.vocabularies[name])), MISSING)
+            for name in columns
+        }
         tables.append(_count_distinct([pa.table({**codes, _COUNT: pa.repeat(1, entries.num_rows)})], columns))
         # Merged when there is as much new as old, so that each row is touched a few times, however many the parts.
         if sum(table.num_rows for table in tables[1:]) >= tables[0].num_rows:
@@ -149,7 +158,7 @@ def _count_distinct(tables: Sequence[pa.Table], columns: Sequence[str]) -> pa.Ta
 
 def _collect_values(values: dict[str, set[str]], table: pa.Table) -> None:
     for column, found in values.items():
-        found.update(pc.unique(table[column]).to_pylist())
+        found.update(pc.unique(table[column].drop_null()).to_pylist())
         if len(found) > MAX_VALUES:
             raise SourceError(
                 f"column {column!r} has more than {MAX_VALUES:,} different values; that is a name rather than an"

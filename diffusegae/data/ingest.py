@@ -30,7 +30,7 @@ from diffusegae.data.splits import Holdout, Strata, Stratum, absent_values, requ
 from diffusegae.data.thumbnails import write_contact_sheet
 from diffusegae.data.units import UnitRecord, UnitWriter, read_records, warn_of_enlarged
 from diffusegae.forecast import Forecast, Workload
-from diffusegae.schema import AttributeSchema, SchemaError, build_schema
+from diffusegae.schema import AttributeSchema, SchemaError, build_schema, source_column
 
 _WORK_FOLDER = "_ingest"
 _PROGRESS_SECONDS = 5.0
@@ -228,12 +228,28 @@ def _finish(
     _check_values(data, manifest)
     require_trainable(split.schema, split.absent, manifest.value_counts, manifest.train_counts)
     warn_of_enlarged(records, recipe.image_size)
+    _warn_of_lacking(manifest)
     first = next(iter(data.attributes.items()))
     sheet = write_contact_sheet(root, manifest, first[1].columns(first[0])[0])
     write_manifest(root, manifest)
     _logger.info("%s: %d images in %d shards, %d skipped %s, thumbnails in %s", root, manifest.num_rows, len(shards),
                  sum(skipped.values()), skipped, sheet)  # fmt: skip
     return manifest
+
+
+def _warn_of_lacking(manifest: Manifest) -> None:
+    """Say how many images lack which label, and what becomes of them."""
+    lacking = {column: manifest.num_rows - sum(counts) for column, counts in manifest.value_counts.items()}
+    if not any(lacking.values()):
+        return
+    held = manifest.num_held_out - sum(manifest.held_counts)
+    _logger.warning(
+        "images without a label: %s of %s; they train stage 1, and stages 2 and 3 by the labels that they have. %s are"
+        " held out, by their key or because they may show pairs or values that are, and judge nothing",
+        ", ".join(f"{source_column(column)} {count:,}" for column, count in lacking.items() if count),
+        f"{manifest.num_rows:,}",
+        f"{held:,}",
+    )
 
 
 def _write_report(records: Sequence[UnitRecord], root: str) -> dict[str, int]:

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool, Int8, Integer, UInt8
 
 from diffusegae import storage
-from diffusegae.data.records import IMAGE
+from diffusegae.data.records import IMAGE, MISSING
 from diffusegae.data.shards import ROW_GROUP_ROWS, LabelTable, Manifest, load_labels
 from diffusegae.data.splits import Strata, Stratum
 from diffusegae.images import decode_batch
 
-MISSING = -1
+NOT_FOUND = -1
 # A sample comes from whole row groups that together hold so many rows, so that little of a huge set is read.
 POOL_ROWS, POOL_SHARE = 1 << 16, 8
 _READ_THREADS = 4
@@ -82,13 +82,14 @@ class ImageLookup:
     def find(
         self, labels: Integer[np.ndarray, "count columns"], columns: Sequence[str], held_out: bool = False
     ) -> Rows:
-        """Return the first row with each combination of labels in the given columns, MISSING where there is none.
+        """Return the first row with each combination of labels in the given columns, NOT_FOUND where there is none.
 
         With `held_out` only rows that training never sees are looked at.
         """
         key = tuple(columns)
         if (key, held_out) not in self._tables:
-            rows = np.flatnonzero(self.labels.held_out) if held_out else np.arange(len(self.labels))
+            eligible = (self.labels.matrix(key) != MISSING).all(axis=1)
+            rows = np.flatnonzero(eligible & self.labels.held_out if held_out else eligible)
             sizes = [len(self.manifest.columns[column]) for column in key]
             self._tables[key, held_out] = LabelIndex(self.labels.matrix(key)[rows], sizes, rows)
         return self._tables[key, held_out].find(labels)
@@ -96,10 +97,13 @@ class ImageLookup:
     def sample(self, count: int, held_out: bool | Stratum, generator: np.random.Generator) -> Rows:
         """Draw at most `count` distinct rows of one side of the split, or of one stratum held out, in random order.
 
+        Rows that lack a label are never drawn.
         They come from whole row groups, drawn until these hold several times more rows than are asked for: all of a
         small set, a few of a huge one.
         """
         eligible: Flags = self.labels.held_out == (isinstance(held_out, Stratum) or held_out)
+        for labels in self.labels.columns.values():
+            eligible &= labels != MISSING
         if isinstance(held_out, Stratum):
             eligible &= self.row_strata == held_out
         pool = max(POOL_ROWS, POOL_SHARE * count)
@@ -136,12 +140,12 @@ class LabelIndex:
         self._rows = numbers[order].astype(np.int32 if len(order) < 2**31 else np.int64)
 
     def find(self, labels: Integer[np.ndarray, "count columns"]) -> Rows:
-        """Return the first row of each combination, MISSING where there is none."""
+        """Return the first row of each combination, NOT_FOUND where there is none."""
         codes = self._encode(labels)
         if not len(self._codes):
-            return np.full(len(codes), MISSING)
+            return np.full(len(codes), NOT_FOUND)
         places = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
-        return np.where(self._codes[places] == codes, self._rows[places], MISSING)
+        return np.where(self._codes[places] == codes, self._rows[places], NOT_FOUND)
 
     def _encode(self, labels: Integer[np.ndarray, "count columns"]) -> Integer[np.ndarray, " count"]:
         """Return one number per combination; iLab's 718 x 417 x 88 are far below 2^63."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from diffusegae.schema import ROW_COLUMNS
 
+MISSING = -1  # the label of a row that has none
 IMAGE, KEY, LATENT, PIXELS, HELD_OUT = ROW_COLUMNS  # pixels are decoded images, in memory only
 
 
@@ -20,11 +21,14 @@ class SourceError(ValueError):
 
 @dataclass(frozen=True)
 class SourceImage:
-    """One image as its source has it: a stable key, its label values, and encoded bytes or uint8 HWC pixels."""
+    """One image as its source has it: a stable key, its label values, and encoded bytes or uint8 HWC pixels.
+
+    A label is None where the source has none.
+    """
 
     key: str
     path: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, str | None]
     content: bytes | npt.NDArray[np.uint8]
 
 
@@ -42,7 +46,10 @@ def to_lines(skipped: Iterable[Skipped]) -> list[bytes]:
 
 
 def label_fields(columns: Sequence[str]) -> list[pa.Field]:
-    """Return the fields of label columns (as `label_column` names them); a label indexes its column's vocabulary."""
+    """Return the fields of label columns (as `label_column` names them).
+
+    A label indexes its column's vocabulary, or is MISSING.
+    """
     return [pa.field(column, pa.int32(), nullable=False) for column in columns]
 
 

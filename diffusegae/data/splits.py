@@ -17,6 +17,7 @@ from jaxtyping import Bool, Int8, Integer
 from pydantic import BaseModel, ConfigDict, Field
 
 from diffusegae.config.holdout import HoldoutConfig
+from diffusegae.data.records import MISSING
 from diffusegae.schema import AttributeSchema
 
 Flags = Bool[np.ndarray, "_"]
@@ -61,7 +62,10 @@ class Holdout(BaseModel):
 
 @dataclass(frozen=True)
 class Combinations:
-    """The distinct combinations of labels in a source, as indices into vocabularies, and the images that show each."""
+    """The distinct combinations of labels in a source, as indices into vocabularies, and the images that show each.
+
+    A missing label is MISSING.
+    """
 
     vocabularies: Mapping[str, tuple[str, ...]]
     labels: Mapping[str, Integer[np.ndarray, " n"]]
@@ -69,10 +73,16 @@ class Combinations:
 
     def images(self, kept: Bool[np.ndarray, " n"] | slice = slice(None)) -> dict[str, Counts]:
         """Count the images per value of each column, those of `kept` combinations alone if given."""
-        return {
-            column: np.bincount(labels[kept], self.counts[kept], len(self.vocabularies[column])).astype(np.int64)
-            for column, labels in self.labels.items()
-        }
+        counts = {}
+        for column, labels in self.labels.items():
+            own, weights = labels[kept], self.counts[kept]
+            found = np.bincount(own[own != MISSING], weights[own != MISSING], len(self.vocabularies[column]))
+            counts[column] = found.astype(np.int64)
+        return counts
+
+    def labelled(self, columns: Sequence[str]) -> Bool[np.ndarray, " n"]:
+        """Tell which combinations have a label in every one of some columns."""
+        return np.asarray(np.all([self.labels[column] != MISSING for column in columns], axis=0))
 
 
 class Strata:
@@ -102,18 +112,23 @@ class Strata:
                           for k, column in enumerate(pairs.columns)]  # fmt: skip
                 listed = _join(places[0], places[1], size)
             else:
-                listed = np.unique(_join(trained[first], trained[second], size))
+                known = (trained[first] != MISSING) & (trained[second] != MISSING)
+                listed = np.unique(_join(trained[first][known], trained[second][known], size))
             self._pairs.append((pairs.columns, size, listed))
 
     def of(self, labels: Mapping[str, Integer[np.ndarray, "*shape"]]) -> Int8[np.ndarray, "*shape"]:
-        """Return numbers of `Stratum`: the hardest that applies. `labels` needs every column that is held out from."""
+        """Return numbers of `Stratum`: the hardest that applies. `labels` needs every column that is held out from.
+
+        A label that is missing might be any, so what lacks one gets the hardest stratum that it might belong to.
+        """
         strata = np.zeros(next(iter(labels.values())).shape, np.int8)
         for (first, second), size, listed in self._pairs:
             codes = _join(labels[first], labels[second], size)
-            strata[np.isin(codes, listed, invert=self._listed_are_seen)] = Stratum.UNSEEN_PAIR
+            unknown = (labels[first] == MISSING) | (labels[second] == MISSING)
+            strata[np.isin(codes, listed, invert=self._listed_are_seen) | unknown] = Stratum.UNSEEN_PAIR
         for column, held in self.held.items():
             if held.any():
-                strata[held[labels[column]]] = Stratum.UNSEEN_INSTANCE
+                strata[held[labels[column]] | (labels[column] == MISSING)] = Stratum.UNSEEN_INSTANCE
         return strata
 
 
@@ -158,7 +173,10 @@ def absent_values(holdout: Holdout, schema: AttributeSchema, found: Combinations
     absent = {column: held[column].copy() for column in (*schema.columns, *schema.group_columns)}
     for attribute in schema.attributes:
         label, group = attribute.column, attribute.group_column
-        remaining = np.bincount(found.labels[group], ~held[label][found.labels[label]], len(held[group]))
+        own = found.labelled([group])
+        labels = found.labels[label][own]
+        is_kept = ~held[label][labels] | (labels == MISSING)
+        remaining = np.bincount(found.labels[group][own], is_kept, len(held[group]))
         absent[group] |= (remaining == 0) & found.images()[group].astype(bool)
     return absent
 
@@ -215,7 +233,8 @@ def _hold_values(
                 )
             values.setdefault(column, set()).add(name)
         return
-    own = np.unique(np.stack([found.labels[group], found.labels[label]], axis=1), axis=0)
+    labelled = found.labelled([group, label])
+    own = np.unique(np.stack([found.labels[group][labelled], found.labels[label][labelled]], axis=1), axis=0)
     remaining = np.bincount(own[:, 1], minlength=len(found.vocabularies[label]))
     labels_of = {k: own[own[:, 0] == k, 1] for k in np.unique(own[:, 0]).tolist()}
     names = found.vocabularies[group]
@@ -235,6 +254,7 @@ def _hold_values(
 
 def _hold_pairs(columns: tuple[str, str], percent: float, found: Combinations, left: Flags) -> HeldPairs:
     """Hold out a share of the pairs of values that the combinations left show."""
+    left = left & found.labelled(columns)
     pairs = np.unique(np.stack([found.labels[column][left] for column in columns], axis=1), axis=0).tolist()
     first, second = (found.vocabularies[column] for column in columns)
     named = [(first[a], second[b]) for a, b in pairs]

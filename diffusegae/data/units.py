@@ -18,7 +18,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from diffusegae import storage
-from diffusegae.data.records import HELD_OUT, IMAGE, KEY, Skipped, image_schema
+from diffusegae.data.records import HELD_OUT, IMAGE, KEY, MISSING, Skipped, image_schema
 from diffusegae.data.shards import Recipe, Shard, describe_shard, encode_shard, shard_name
 from diffusegae.data.sources.source import Source
 from diffusegae.data.splits import Holdout, Strata, Stratum, is_held_out
@@ -76,7 +76,8 @@ class UnitWriter:
             data = encode_shard(rows)
             shard = describe_shard(shard_name(unit), data, int(is_train.sum()))
             storage.write_bytes(storage.join(self.uri, shard.path), data)
-        seen, pair, instance = np.bincount(strata[~is_train], minlength=len(Stratum)).tolist()
+        labelled = np.all([rows[column].to_numpy() != MISSING for column in self.source.vocabularies], axis=0)
+        seen, pair, instance = np.bincount(strata[~is_train & labelled], minlength=len(Stratum)).tolist()
         record = UnitRecord(
             unit=unit,
             shard=shard,
@@ -91,7 +92,7 @@ class UnitWriter:
 
     def _count(self, rows: pa.Table) -> dict[str, tuple[int, ...]]:
         return {
-            column: tuple(np.bincount(rows[column].to_numpy(), minlength=len(values)).tolist())
+            column: count_labels(rows[column].to_numpy(), len(values))
             for column, values in self.source.vocabularies.items()
         }
 
@@ -117,7 +118,8 @@ class UnitWriter:
             keys.append(item.key)
             enlarged += is_enlarged
             for column, code_of in codes.items():
-                labels[column].append(code_of[item.labels[column]])
+                label = item.labels[column]
+                labels[column].append(MISSING if label is None else code_of[label])
         columns = {column: np.array(numbers, np.int32) for column, numbers in labels.items()}
         strata = Strata(self.holdout, vocabularies).of(columns)
         held_out = is_held_out(keys, self.holdout.images) | (strata != Stratum.SEEN)
@@ -135,6 +137,11 @@ class UnitWriter:
         with open_image(content) as opened:
             is_enlarged = framing.enlarges(opened.size, size)
             return to_picture(opened, size, framing), is_enlarged
+
+
+def count_labels(labels: npt.NDArray[np.int32], num_values: int) -> tuple[int, ...]:
+    """Count the rows of each value; MISSING is none."""
+    return tuple(np.bincount(labels[labels != MISSING], minlength=num_values).tolist())
 
 
 def record_uri(records_uri: str, unit: int) -> str:

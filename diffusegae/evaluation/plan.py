@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Int8, Integer
 
 from diffusegae.config.pipeline import EvaluateConfig
-from diffusegae.data.lookup import MISSING, ImageLookup
+from diffusegae.data.lookup import NOT_FOUND, ImageLookup
 from diffusegae.data.shards import LabelTable
 from diffusegae.data.splits import Stratum
 from diffusegae.schema import AttributeSchema
@@ -35,7 +35,7 @@ class EvaluationError(ValueError):
 class EvaluationPlan:
     """Rows of a label table by their part in the judging, and the labels that edits should show.
 
-    Strata are numbers of `Stratum`. A truth is MISSING where no held-out image shows it.
+    Strata are numbers of `Stratum`. A truth is NOT_FOUND where no held-out image shows it.
     """
 
     labels: LabelTable  # of the rows that the plan names, and no others
@@ -125,7 +125,7 @@ class Drawing:
         return self.lookup.strata.of(by_column)
 
     def truths(self, labels: Integer[np.ndarray, "*shape 2 m"]) -> Integer[np.ndarray, "*shape"]:
-        """Return the held-out row that shows each combination, MISSING where there is none."""
+        """Return the held-out row that shows each combination, NOT_FOUND where there is none."""
         own = labels[..., 1, :]
         found = self.lookup.find(own.reshape(-1, own.shape[-1]), self.schema.group_columns, held_out=True)
         return found.reshape(own.shape[:-1])
@@ -209,7 +209,7 @@ def draw_replacements(drawing: Drawing, stratum: Stratum, count: int) -> tuple[R
         shares = (own == theirs).any(axis=(2, 3))
         results = replace_labels(np.broadcast_to(own, theirs.shape), theirs)
         fitting = (drawing.strata(results) == stratum).sum(axis=2)
-        score = fitting + (drawing.truths(results) != MISSING).sum(axis=2) - 1000 * shares
+        score = fitting + (drawing.truths(results) != NOT_FOUND).sum(axis=2) - 1000 * shares
         best = score.argmax(axis=1)
         chosen = np.arange(len(best))
         donors[rows], kept[rows] = candidates[chosen, best], ~shares[chosen, best]
@@ -236,7 +236,7 @@ def draw_givers(drawing: Drawing, stratum: Stratum, count: int) -> Integer[np.nd
         labels = drawing.labels(candidates)
         results = recombine_labels(labels)
         wrong = drawing.strata(results) != stratum
-        score = (drawing.truths(results) != MISSING) - _coincidences(labels) - 1000 * wrong
+        score = (drawing.truths(results) != NOT_FOUND) - _coincidences(labels) - 1000 * wrong
         chosen[start : start + size] = candidates[np.arange(size), score.argmax(axis=1)]
     return chosen
 
@@ -257,10 +257,10 @@ def restrict(plan: EvaluationPlan) -> EvaluationPlan:
     """Return the plan over a table of its own rows alone, so that no worker has to know all labels of a huge set."""
     names = ("train", "test", "reconstructed", "sources", "donors", "givers", "edit_truths")
     every = np.unique(np.concatenate([getattr(plan, name).ravel() for name in names]))
-    kept = every[every != MISSING]
+    kept = every[every != NOT_FOUND]
 
     def place(rows: Integer[np.ndarray, "*shape"]) -> Integer[np.ndarray, "*shape"]:
-        return np.where(rows == MISSING, MISSING, np.searchsorted(kept, rows))
+        return np.where(rows == NOT_FOUND, NOT_FOUND, np.searchsorted(kept, rows))
 
     placed: dict[str, Any] = {name: place(getattr(plan, name)) for name in names}
     return replace(plan, labels=plan.labels.take(kept), **placed)

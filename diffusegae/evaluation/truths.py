@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int8, Integer, UInt8
 
-from diffusegae.data.lookup import MISSING, ImageLookup
+from diffusegae.data.lookup import NOT_FOUND, ImageLookup
 from diffusegae.data.sources.source import Renderer
 from diffusegae.pixels import to_tensor
 from diffusegae.schema import AttributeSchema
@@ -32,7 +32,7 @@ class Truths:
         """Return true pictures of labels, grey where there is none."""
         if self.renderer is None:
             pixels = self.lookup.take(rows.clip(min=0))
-            pixels[rows == MISSING] = NO_IMAGE
+            pixels[rows == NOT_FOUND] = NO_IMAGE
             return pixels
         columns = dict(zip(self.schema.columns, labels[:, 0].T, strict=True))
         columns |= dict(zip(self.schema.group_columns, labels[:, 1].T, strict=True))
@@ -50,4 +50,4 @@ class Truths:
         """Return which of KINDS each true picture is."""
         if self.renderer is not None:
             return np.zeros(rows.shape, np.int8)
-        return np.where(rows == MISSING, KINDS.index("none"), KINDS.index("held_out")).astype(np.int8)
+        return np.where(rows == NOT_FOUND, KINDS.index("none"), KINDS.index("held_out")).astype(np.int8)

@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 from diffusegae import storage
 from diffusegae.baselines.latent_diffusion import LatentDiffusionMethod, Validation
 from diffusegae.baselines.ways import editing_note
-from diffusegae.data.lookup import MISSING, ImageLookup
+from diffusegae.data.lookup import NOT_FOUND, ImageLookup
 from diffusegae.evaluation.bench import Bench
 from diffusegae.evaluation.plan import replace_labels
 from diffusegae.metrics.distances import mse
@@ -57,9 +57,9 @@ def _validation(bench: Bench, attribute: int) -> Validation:
     found = trained.find(wanted.reshape(-1, wanted.shape[-1]), context.schema.group_columns)
     truths: Integer[np.ndarray, "edits candidates"] = found.reshape(donors.shape)
     changes = labels[donors][..., 1, attribute] != labels[sources][:, None, 1, attribute]
-    best = ((truths != MISSING) & changes).argmax(axis=1)
+    best = ((truths != NOT_FOUND) & changes).argmax(axis=1)
     chosen = np.arange(VALIDATION_EDITS)
-    usable = ((truths != MISSING) & changes)[chosen, best]
+    usable = ((truths != NOT_FOUND) & changes)[chosen, best]
     rows = (sources, donors[chosen, best], truths[chosen, best])
     pictures = [context.images(plan.train[each[usable]]) for each in rows]
     return pictures[0], pictures[1], pictures[2], attribute

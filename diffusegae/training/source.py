@@ -11,7 +11,16 @@ from diffusegae.baselines.baseline import Samples
 from diffusegae.baselines.table import BASELINES
 from diffusegae.checkpoint import Position
 from diffusegae.config.training import GroupStageConfig
-from diffusegae.data.feed import EmptyFeedError, Feed, FeedBatch, GroupSampler, Sampler, prefetch, sample_rows
+from diffusegae.data.feed import (
+    EmptyFeedError,
+    Feed,
+    FeedBatch,
+    GroupSampler,
+    Sampler,
+    prefetch,
+    sample_labelled,
+    sample_rows,
+)
 from diffusegae.data.pipeline import Reading, StoredWindows, open_lanes
 from diffusegae.data.records import IMAGE, KEY, LATENT, PIXELS
 from diffusegae.images import decode_batch
@@ -67,7 +76,7 @@ class WorkerFeed:
     def _new_sampler(self) -> Sampler:
         stage = self.stage
         if not isinstance(stage, GroupStageConfig):
-            return sample_rows
+            return sample_labelled if self.is_labelled else sample_rows
         return GroupSampler(stage.shared, stage.partners, stage.balance)
 
     def _open(self, held_out: bool, seed: int, lanes: int) -> list[StoredWindows]:
@@ -75,12 +84,19 @@ class WorkerFeed:
         payload = (self.payload, *((KEY,) if config.resources.journal else ()))
         reading = Reading(
             payload=(*payload, *attributes.columns) if self.is_labelled else payload,
-            labels=tuple(attributes.group_columns),
+            labels=self._label_columns,
             held_out=held_out,
             image_size=config.model.image_size,
             resources=config.resources.reader_resources,
         )
         return open_lanes(self.job.rows, reading, window_rows=config.data.window_rows, seed=seed, lanes=lanes)
+
+    @property
+    def _label_columns(self) -> tuple[str, ...]:
+        """The columns that samples are chosen by: of single images all, of which none may lack a label."""
+        attributes = self.job.attributes
+        own = () if self.shared else attributes.columns
+        return tuple(dict.fromkeys([*attributes.group_columns, *own]))
 
     def _send(self, batch: FeedBatch) -> Sent:
         """Send a batch's images or latents, and for baselines their labels, to where it is trained on."""

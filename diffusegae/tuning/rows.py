@@ -14,7 +14,7 @@ from diffusegae.config.tuning import TuneConfig
 from diffusegae.data.feed import Columns
 from diffusegae.data.latents import LatentManifest, read_latent_manifest, read_latents, rows_of
 from diffusegae.data.order import generator_for
-from diffusegae.data.records import HELD_OUT, LATENT
+from diffusegae.data.records import HELD_OUT, LATENT, MISSING
 from diffusegae.schema import AttributeSchema
 
 Rows = Int[np.ndarray, "_"]
@@ -51,9 +51,18 @@ class LatentRows:
         yield from [self][first:]
 
     def draw(self, count: int, seed: int) -> "LatentRows":
-        """Return at most `count` of the rows, drawn by a seed."""
-        rows = np.sort(generator_for(seed, PROBES).permutation(self.num_rows)[:count])
+        """Return at most `count` of the rows that lack no label, drawn by a seed."""
+        rows = np.sort(generator_for(seed, PROBES).permutation(self._labelled)[:count])
         return LatentRows(self.z[rows], self.judged_labels[rows], self.group_labels[rows])
+
+    def labelled(self) -> "LatentRows":
+        """Return the rows that lack no label, in their order."""
+        rows = self._labelled
+        return LatentRows(self.z[rows], self.judged_labels[rows], self.group_labels[rows])
+
+    @property
+    def _labelled(self) -> Rows:
+        return np.flatnonzero(((self.judged_labels != MISSING) & (self.group_labels != MISSING)).all(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,17 +116,24 @@ def _draw(rows: Rows, tune: TuneConfig, purpose: int) -> Rows:
 
 
 def _read(uri: str, manifest: LatentManifest, schema: AttributeSchema, fitted: Rows, judged: Rows) -> Split:
-    if len(fitted) < 2 or len(judged) < 1:
-        raise SplitError(
-            f"{uri} gives {len(fitted)} rows to fit to and {len(judged)} to judge by, too few of each; ingest more"
-            " images, or change tune.validation_percent or tune.max_rows"
-        )
+    if len(fitted) < 2 or not len(judged):
+        raise SplitError(_too_few(uri, len(fitted), len(judged)))
     training, other = (_take(uri, manifest, schema, np.sort(rows)) for rows in (fitted, judged))
+    other = other.labelled()
+    if not other.num_rows:
+        raise SplitError(_too_few(uri, len(fitted), 0))
     z = training.z.astype(np.float64)
     mean = z.mean(axis=0)
     z -= mean
     covariance = z.T @ z / len(z)
     return Split(training, other, mean.astype(np.float32), covariance.astype(np.float32))
+
+
+def _too_few(uri: str, fitted: int, judged: int) -> str:
+    return (
+        f"{uri} gives {fitted} rows to fit to and {judged} with all labels to judge by, too few of each; ingest more"
+        " images, or change tune.validation_percent or tune.max_rows"
+    )
 
 
 def _take(uri: str, manifest: LatentManifest, schema: AttributeSchema, rows: Rows) -> LatentRows:

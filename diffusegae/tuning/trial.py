@@ -107,9 +107,8 @@ class Trial:
     def _feed(self) -> Iterator[FeedBatch]:
         if self._batches is None:
             refine = self.config.refine
-            feed = Feed(
-                [self.split.fitted], GroupSampler(refine.shared), batch_size=refine.batch_size, seed=self.config.seed
-            )
+            sampler = GroupSampler(refine.shared, refine.partners, refine.balance)
+            feed = Feed([self.split.fitted], sampler, batch_size=refine.batch_size, seed=self.config.seed)
             self._batches = feed.batches([self.position])
         return self._batches
 

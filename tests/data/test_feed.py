@@ -8,9 +8,18 @@ import numpy as np
 import pytest
 
 from diffusegae.checkpoint import Position
-from diffusegae.data.feed import Columns, EmptyFeedError, Feed, GroupSampler, Sampler, prefetch, sample_rows
-from diffusegae.data.groups import MISSING
+from diffusegae.data.feed import (
+    Columns,
+    EmptyFeedError,
+    Feed,
+    GroupSampler,
+    Sampler,
+    prefetch,
+    sample_labelled,
+    sample_rows,
+)
 from diffusegae.data.order import WHOLE_SET, Lane, RowGroup, cut_lane, plan_windows
+from diffusegae.data.records import MISSING
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +121,13 @@ def test_groups_share_exactly_one_attribute_with_their_centre() -> None:
         labels = np.stack([members % 3, members // 3 % 4, members // 12 % 3], axis=-1)
         agree = labels[:, 1:] == labels[:, :1]
         assert (agree == np.eye(3, dtype=bool)).all()
+
+
+def test_labelled_samples_leave_out_rows_that_lack_a_label() -> None:
+    ids = np.arange(60)
+    labels = np.stack([ids % 3, np.where(ids % 5 == 0, MISSING, 1)], axis=1)
+    samples = sample_labelled(ArrayWindow(ids, labels), np.random.default_rng(0))
+    assert sorted(samples[:, 0].tolist()) == [row for row in range(60) if row % 5]
 
 
 def test_auto_takes_exact_partners_where_most_rows_have_them_and_else_sharing_ones_and_says_so(

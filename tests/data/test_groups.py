@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from diffusegae.data import groups
-from diffusegae.data.groups import MISSING, GroupError, GroupIndex, plan_groups
+from diffusegae.data.groups import GroupError, GroupIndex, plan_groups
+from diffusegae.data.records import MISSING
 
 KINDS = ("independent", "majority", "copied", "nested", "binary", "sparse")
 

@@ -22,7 +22,7 @@ from diffusegae.data.index import (
     read_repeated,
     sort_values,
 )
-from diffusegae.data.records import Skipped, SourceError
+from diffusegae.data.records import MISSING, Skipped, SourceError
 
 
 def listing(keys: list[str], labels: list[str], skipped: list[Skipped] | None = None) -> Listing:
@@ -68,6 +68,21 @@ def test_combinations_are_distinct_and_counted_over_all_parts(tmp_path: Path, mo
     expected = [sum((k % 4, k % 3) == (font, letter) for k in range(90)) for font in range(4) for letter in range(3)]
     assert sorted(rows) == [(place // 3, place % 3, count) for place, count in enumerate(expected)]
     assert found.images()["letter"].tolist() == [30, 30, 30]
+
+
+def test_a_missing_label_is_no_value_and_a_column_without_any_is_named(tmp_path: Path) -> None:
+    entries = listing(["a", "b", "c", "d"], ["x", "y", "x", "y"])
+    labels = pa.array(["x", None, None, "y"], pa.string())
+    table = entries.table.set_column(entries.table.column_names.index("letter"), "letter", labels)
+    index = build_index(str(tmp_path / "some"), [Listing(table, [])], ("letter",), chunk_rows=2)
+    assert index.vocabularies == {"letter": ("x", "y")}
+    assert [row["letter"] for row in read_all(str(tmp_path / "some"), index)] == ["x", None, None, "y"]
+    found = read_combinations(str(tmp_path / "some"), index, ("letter",))
+    counts = zip(found.labels["letter"].tolist(), found.counts.tolist(), strict=True)
+    assert sorted(counts) == [(MISSING, 2), (0, 1), (1, 1)]
+    empty = table.set_column(table.column_names.index("letter"), "letter", pa.nulls(4, pa.string()))
+    with pytest.raises(SourceError, match="no image has a label in column 'letter'"):
+        build_index(str(tmp_path / "none"), [Listing(empty, [])], ("letter",), chunk_rows=2)
 
 
 def test_an_unfinished_index_is_none(tmp_path: Path) -> None:

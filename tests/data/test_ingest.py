@@ -61,13 +61,13 @@ def folder_config(root: Path, text: str, *columns: str) -> DataConfig:
 
 
 def read_rows(root: str, manifest: Manifest) -> dict[str, dict[str, object]]:
-    """Read all rows by key, with their labels' values in place of numbers."""
+    """Read all rows by key, with their labels' values in place of numbers, None for a missing one."""
     rows: dict[str, dict[str, object]] = {}
     for shard in manifest.shards:
         filesystem, path = storage.locate(storage.join(root, shard.path))
         for row in pq.ParquetFile(path, filesystem=filesystem).read().to_pylist():
             assert row[KEY] not in rows
-            rows[row[KEY]] = row | {name: values[row[name]] for name, values in manifest.columns.items()}
+            rows[row[KEY]] = row | {name: (*values, None)[row[name]] for name, values in manifest.columns.items()}
     return rows
 
 
@@ -334,13 +334,41 @@ def test_a_folder_with_a_table_becomes_a_set(inline: None, tmp_path: Path) -> No
         name = f"sub/{number}.png"
         write_tree(tmp_path, {name: picture(number)})
         lines.append(f"{name},{'AB'[number % 2]},{[9, 10, 100][number % 3]},{0.5 * (number % 2)}")
-    lines += ["sub/none.png,A,9,0.5", "sub/3.png,,9,0.5"]
+    lines += ["sub/none.png,A,9,0.5", ",A,9,0.5"]
     config = folder_config(tmp_path, "\n".join(lines), "letter", "size", "slant")
     manifest = ingest(config, SIZE, str(tmp_path / "set"))
     assert manifest.num_rows == 12
     assert manifest.columns == {"letter": ("A", "B"), "size": ("9", "10", "100"), "slant": ("0.0", "0.5")}
-    assert manifest.skipped == {"row without a label": 1, "missing file": 1}
+    assert manifest.skipped == {"row without a path": 1, "missing file": 1}
     assert read_rows(str(tmp_path / "set"), manifest)["sub/4.png"]["size"] == "10"
+
+
+def test_images_that_lack_labels_are_kept_and_those_that_may_show_what_is_held_out_do_not_train(
+    inline: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = ["path,letter,size"]
+    for number in range(48):
+        write_tree(tmp_path, {f"{number}.png": picture(number)})
+        letter, size = "ABCD"[number % 4], [9, 10, 100][number // 4 % 3]
+        lines.append(f"{number}.png,{'' if number % 8 == 1 else letter},{'' if number % 8 == 3 else size}")
+    lines[-1] = "47.png,,"
+    config = folder_config(tmp_path, "\n".join(lines), "letter", "size")
+    manifest = ingest(config, SIZE, str(tmp_path / "set"))
+    rows = read_rows(str(tmp_path / "set"), manifest)
+    assert manifest.num_rows == len(rows) == 48
+    assert manifest.value_counts == {"letter": (12, 6, 12, 11), "size": (14, 14, 13)}
+    assert (rows["1.png"]["letter"], rows["3.png"]["size"], rows["47.png"]["letter"]) == (None, None, None)
+    assert "images without a label: letter 7, size 7 of 48" in caplog.text
+    lacking = {name for name, row in rows.items() if row["letter"] is None or row["size"] is None}
+    assert {rows[name][HELD_OUT] for name in lacking} == {True, False}  # by their key alone
+    assert sum(manifest.held_counts) == sum(bool(row[HELD_OUT]) for name, row in rows.items() if name not in lacking)
+
+    holdout = HoldoutConfig(images=0, values={"letter": ("D",)})
+    held = ingest(config.model_copy(update={"holdout": holdout}), SIZE, str(tmp_path / "held"))
+    rows = read_rows(str(tmp_path / "held"), held)
+    out = {name for name, row in rows.items() if row[HELD_OUT]}
+    assert out == {name for name, row in rows.items() if row["letter"] in ("D", None)}  # it may be a D
+    assert held.held_counts == (0, 0, sum(row["letter"] == "D" and row["size"] is not None for row in rows.values()))
 
 
 def test_pictures_as_people_have_them_become_a_set(

@@ -1,6 +1,7 @@
 """Random access: the right pixels for any rows, and the row that shows a wanted combination of labels."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from diffusegae.data import lookup as lookup_module
-from diffusegae.data.lookup import MISSING, ImageLookup, LabelIndex
+from diffusegae.data.lookup import NOT_FOUND, ImageLookup, LabelIndex
+from diffusegae.data.records import MISSING
 from diffusegae.data.splits import HeldPairs, Holdout, Stratum
 from tests.stored_images import paint, write_images
 
@@ -66,14 +68,14 @@ def test_a_wish_that_training_lacks_is_an_unseen_pair_by_name_or_not(tmp_path: P
 def test_only_held_out_rows_are_found_if_asked(split: ImageLookup) -> None:
     wanted = np.array([(k, g, p) for k in range(4) for g in range(3) for p in range(5)])
     rows, held = (split.find(wanted, tuple(COLUMNS), held_out=only) for only in (False, True))
-    is_held = (rows != MISSING) & split.labels.held_out[rows]
-    assert np.array_equal(held, np.where(is_held, rows, MISSING))
-    assert 0 < np.sum(held == MISSING) < len(held)
+    is_held = (rows != NOT_FOUND) & split.labels.held_out[rows]
+    assert np.array_equal(held, np.where(is_held, rows, NOT_FOUND))
+    assert 0 < np.sum(held == NOT_FOUND) < len(held)
 
 
 def test_nothing_is_found_where_no_row_is_held_out(tmp_path: Path) -> None:
     stored = ImageLookup(str(tmp_path), write_images(str(tmp_path), COLUMNS, holdout=Holdout(images=0)))
-    assert stored.find(np.array([[0, 0, 0]]), tuple(COLUMNS), held_out=True).tolist() == [MISSING]
+    assert stored.find(np.array([[0, 0, 0]]), tuple(COLUMNS), held_out=True).tolist() == [NOT_FOUND]
 
 
 def test_a_lookup_of_some_rows_knows_no_others(split: ImageLookup, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +84,7 @@ def test_a_lookup_of_some_rows_knows_no_others(split: ImageLookup, monkeypatch: 
     monkeypatch.setattr(lookup_module, "load_labels", None)
     assert np.array_equal(small.take(np.arange(3)), split.take(rows))
     wanted = split.labels.matrix(tuple(COLUMNS))[[21, 0]]
-    assert small.find(wanted, tuple(COLUMNS)).tolist() == [2, MISSING]
+    assert small.find(wanted, tuple(COLUMNS)).tolist() == [2, NOT_FOUND]
     with pytest.raises(ValueError, match="can't tell what training saw"):
         small.strata  # noqa: B018
 
@@ -119,7 +121,7 @@ def test_finds_every_combination_and_says_which_are_missing(stored: ImageLookup)
     wanted = np.array([(k, g, p) for k in range(4) for g in range(3) for p in range(5)])
     rows = stored.find(wanted, tuple(COLUMNS))
     is_left_out = [tuple(labels) in LEFT_OUT for labels in wanted.tolist()]
-    assert np.array_equal(rows == MISSING, is_left_out)
+    assert np.array_equal(rows == NOT_FOUND, is_left_out)
     assert np.array_equal(stored.labels.matrix(tuple(COLUMNS))[rows[rows >= 0]], wanted[rows >= 0])
 
 
@@ -136,8 +138,20 @@ def test_index_agrees_with_a_dictionary() -> None:
     for row, combination in enumerate(labels.tolist()):
         first.setdefault(tuple(combination), row)
     wanted = generator.integers(0, [7, 50, 3], size=(300, 3))
-    expected = [first.get(tuple(combination), MISSING) for combination in wanted.tolist()]
+    expected = [first.get(tuple(combination), NOT_FOUND) for combination in wanted.tolist()]
     assert LabelIndex(labels, [7, 50, 3], np.arange(400)).find(wanted).tolist() == expected
+
+
+def test_rows_that_lack_a_label_are_neither_drawn_nor_found(stored: ImageLookup) -> None:
+    table = stored.labels
+    columns = {name: labels.copy() for name, labels in table.columns.items()}
+    lacking = np.arange(len(table)) % 3 == 0
+    columns["pose"][lacking] = MISSING
+    some = stored.restricted(replace(table, columns=columns))
+    drawn = np.concatenate([some.sample(1000, held_out, np.random.default_rng(0)) for held_out in (False, True)])
+    assert sorted(drawn.tolist()) == np.flatnonzero(~lacking).tolist()
+    found = some.find(table.matrix(tuple(COLUMNS)), tuple(COLUMNS))
+    assert np.array_equal(found == NOT_FOUND, lacking)
 
 
 def test_samples_one_side_of_the_split_without_repeating(stored: ImageLookup) -> None:

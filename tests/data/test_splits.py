@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from diffusegae.config.holdout import HoldoutConfig, PairsConfig
+from diffusegae.data.records import MISSING
 from diffusegae.data.splits import (
     Combinations,
     HeldPairs,
@@ -63,6 +64,41 @@ def check(found: Combinations, holdout: Holdout) -> None:
     schema = schema_of(found)
     seen = Strata(holdout, found.vocabularies).of(found.labels) == SEEN
     require_trainable(schema, absent_values(holdout, schema, found), found.images(), found.images(seen))
+
+
+def test_what_lacks_a_label_gets_the_hardest_stratum_that_it_may_be_of() -> None:
+    found = world()
+    holdout = resolve(
+        found, images=0, pairs={"attributes": ["ground", "pose"], "percent": 5}, values={"ground": ["b3"]}
+    )
+    rows = {name: np.full(6, found.vocabularies[name].index(value), np.int32) for name, value in
+            (("kind", "bus"), ("instance", "bus-i0"), ("ground", "b0"), ("pose", "r0"))}  # fmt: skip
+    rows["ground"][1] = rows["pose"][2] = rows["kind"][3] = rows["instance"][4] = MISSING
+    rows["ground"][5] = found.vocabularies["ground"].index("b3")
+    assert holdout.pairs[0].columns == ("ground", "pose")
+    assert Strata(holdout, found.vocabularies).of(rows).tolist() == [SEEN, INSTANCE, PAIR, SEEN, SEEN, INSTANCE]
+    trained = {name: np.array([0, MISSING, 0], np.int32) for name in ("ground", "pose")}
+    wished = {name: np.zeros(1, np.int32) for name in rows}
+    assert Strata(holdout, found.vocabularies, trained).of(wished).tolist() == [SEEN]
+
+
+def test_missing_labels_are_neither_counted_nor_held_out() -> None:
+    whole, generator = world(), np.random.default_rng(0)
+    labels = {
+        name: np.where(generator.random(len(codes)) < 0.2, MISSING, codes) for name, codes in whole.labels.items()
+    }
+    found = Combinations(whole.vocabularies, labels, whole.counts)
+    for name, codes in labels.items():
+        expected = [int((codes == value).sum()) for value in range(len(whole.vocabularies[name]))]
+        assert found.images()[name].tolist() == expected
+    wanted = {"images": 0, "pairs": {"attributes": ["ground", "pose"], "percent": 5}, "values": {"identity": 20}}
+    assert resolve(found, **wanted) == resolve(whole, **wanted)
+    holdout = resolve(found, **wanted)
+    flags = absent_values(holdout, schema_of(found), found)
+    assert {name: flags[name].tolist() for name in flags} == {
+        name: kept.tolist() for name, kept in absent_values(holdout, schema_of(whole), whole).items()
+    }
+    check(found, holdout)
 
 
 def test_hash_is_blake2b_little_endian() -> None:

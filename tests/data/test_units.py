@@ -61,6 +61,7 @@ def test_pictures_as_people_have_them_are_stored_as_they_show(tmp_path: Path) ->
     rows, record = written(tmp_path, {file.name: file.data for file in FILES}, HEIGHT)
     assert not record.skipped
     assert len(rows) == record.num_rows == len(FILES)
+    assert list(rows) != [file.name for file in FILES]  # mixed
     for file in FILES:
         assert np.abs(rows[file.name].astype(int) - file.pixels[:, 4:20]).max() <= file.tolerance, file.name
 

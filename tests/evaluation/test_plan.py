@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from diffusegae.data.lookup import MISSING, ImageLookup
+from diffusegae.data.lookup import NOT_FOUND, ImageLookup
 from diffusegae.data.splits import Stratum
 from diffusegae.evaluation.context import Context
 from diffusegae.evaluation.plan import (
@@ -37,9 +37,9 @@ def test_no_true_picture_and_no_source_was_trained_on(plan: EvaluationPlan) -> N
     for rows in (plan.test, plan.reconstructed, plan.sources, plan.donors, plan.givers):
         assert held_out[rows].all()
     truths = plan.edit_truths
-    assert held_out[truths[truths != MISSING]].all()
-    assert (truths != MISSING).any()
-    assert (truths == MISSING).any()  # of a finite set; training images would have filled these
+    assert held_out[truths[truths != NOT_FOUND]].all()
+    assert (truths != NOT_FOUND).any()
+    assert (truths == NOT_FOUND).any()  # of a finite set; training images would have filled these
 
 
 def test_each_row_stands_in_its_stratum(plan: EvaluationPlan) -> None:
@@ -83,7 +83,7 @@ def test_donors_differ_in_every_attribute(plan: EvaluationPlan, painted_schema: 
 
 def test_truths_show_the_labels_that_edits_should_show(plan: EvaluationPlan, painted_schema: AttributeSchema) -> None:
     own = plan.labels.matrix(painted_schema.group_columns)
-    found = plan.edit_truths != MISSING
+    found = plan.edit_truths != NOT_FOUND
     assert (own[plan.edit_truths[found]] == plan.edit_labels[found][:, 1]).all()
 
 

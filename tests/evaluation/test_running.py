@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from diffusegae.config.model import SamplingConfig
-from diffusegae.data.lookup import MISSING, ImageLookup
+from diffusegae.data.lookup import NOT_FOUND, ImageLookup
 from diffusegae.data.splits import STRATA
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.method import Images, Method
@@ -62,7 +62,7 @@ def test_figures_stand_by_stratum(measured: Found, context: Context) -> None:
 
 def test_an_edit_without_a_true_picture_is_judged_by_the_classifier_alone(measured: Found, context: Context) -> None:
     figures, plan = measured["diffusegae"].items["replace"].figures, context.plan
-    missing = plan.edit_truths[plan.replacements(slice(0, len(plan.sources)))] == MISSING
+    missing = plan.edit_truths[plan.replacements(slice(0, len(plan.sources)))] == NOT_FOUND
     assert missing.any()
     for name in ("mse", "ssim", "lpips", "copied"):
         assert np.array_equal(np.isnan(figures[name]), missing), name

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from diffusegae.data.lookup import MISSING, ImageLookup
+from diffusegae.data.lookup import NOT_FOUND, ImageLookup
 from diffusegae.data.renderer import open_renderer
 from diffusegae.evaluation import context as context_module
 from diffusegae.evaluation.context import Context, build_context
@@ -77,7 +77,7 @@ def test_a_finite_set_has_held_out_truths_or_none(context: Context) -> None:
     kinds = truths.kinds(plan.edit_truths)
     assert {KINDS[kind] for kind in kinds} == {"held_out", "none"}
     pixels, images = context.truth_pixels(slice(None)), context.truth(slice(None))
-    missing = plan.edit_truths == MISSING
+    missing = plan.edit_truths == NOT_FOUND
     assert (pixels[missing] == NO_IMAGE).all()
     assert images[missing].isnan().all()
     assert not images[~missing].isnan().any()

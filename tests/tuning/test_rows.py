@@ -1,9 +1,12 @@
 """The split: training rows cut in two, held-out rows never read into a sweep."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from diffusegae.data.latents import LatentError
+from diffusegae.data.records import MISSING
 from diffusegae.schema import AttributeSchema
 from diffusegae.tuning.rows import Split, SplitError, read_test_split, read_validation_split
 from tests.tuning.conftest import COLUMNS, sweep_config
@@ -64,5 +67,18 @@ def test_no_more_rows_are_held_than_asked_for(latents: str, schema: AttributeSch
 def test_missing_and_too_few_latents_are_named(latents: str, schema: AttributeSchema) -> None:
     with pytest.raises(LatentError, match="run jobs/encode.py first"):
         read_validation_split(f"{latents}/nowhere", schema, sweep_config().tune)
-    with pytest.raises(SplitError, match=r"2 rows to fit to and 0 to judge by, .* tune.validation_percent"):
+    with pytest.raises(
+        SplitError, match=r"2 rows to fit to and 0 with all labels to judge by, .* tune.validation_percent"
+    ):
         read_validation_split(latents, schema, sweep_config("tune.max_rows=2").tune)
+
+
+def test_rows_that_lack_a_label_are_fitted_to_and_never_judged(split: Split) -> None:
+    rows = split.fitted
+    judged, group = rows.judged_labels.copy(), rows.group_labels.copy()
+    judged[::3, 0] = group[1::3, 1] = MISSING
+    some = replace(rows, judged_labels=judged, group_labels=group)
+    whole = np.arange(rows.num_rows) % 3 == 2
+    assert some.num_rows == rows.num_rows
+    assert np.array_equal(some.labelled().z, rows.z[whole])
+    assert keys(some.draw(10_000, seed=0).z) == keys(rows.z[whole])

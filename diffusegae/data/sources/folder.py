@@ -51,7 +51,7 @@ class FolderConfig(ListedConfig):
 
 
 def list_folder(config: FolderConfig, columns: Sequence[str]) -> Iterator[Listing]:
-    """List the rows of the table that have a path and all labels; the others are skipped with a reason.
+    """List the rows of the table that have a path; the others are skipped with a reason. An empty label is missing.
 
     Labels are compared in Unicode's composed form (NFC), without outer spaces. Two paths are one if they are so in that
     form and without `./` and the like; each file is opened by the name that the table has.
@@ -67,7 +67,7 @@ def list_folder(config: FolderConfig, columns: Sequence[str]) -> Iterator[Listin
     for texts in table.read(list(dict.fromkeys(names))):
         table_rows, respelt = _to_entries(texts, config.path_column, columns, reader.root)
         num_respelt += respelt
-        entries, skipped = _drop_empty(table_rows, config.path_column, columns)
+        entries, skipped = _drop_unplaced(table_rows, config.path_column)
         yield Listing(*_find_members(entries, skipped, directory, reader.root))
     if num_respelt:
         _logger.info(
@@ -100,20 +100,23 @@ def _to_entries(texts: pa.Table, path_column: str, columns: Sequence[str], root:
     keys = path_keys(places)
     places = pc.if_else(pc.is_null(keys), pa.scalar(None, pa.string()), places)
     written = {column: pc.utf8_trim_whitespace(texts[source_column(column)].combine_chunks()) for column in columns}
-    labels = {column: composed(values) for column, values in written.items()}
+    labels = {column: _no_empty(composed(values)) for column, values in written.items()}
     respelt = [(given, keys), *((written[column], labels[column]) for column in columns)]
     count = sum(pc.sum(pc.not_equal(before, after)).as_py() or 0 for before, after in respelt)
     return pa.table({_GIVEN: given, PATH: places, KEY: keys, **labels}), count
 
 
-def _drop_empty(rows: pa.Table, path_column: str, columns: Sequence[str]) -> tuple[pa.Table, list[Skipped]]:
-    """Leave out the rows that lack what an image needs, each with its reason."""
+def _no_empty(labels: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(labels, ""), pa.scalar(None, pa.string()), labels)
+
+
+def _drop_unplaced(rows: pa.Table, path_column: str) -> tuple[pa.Table, list[Skipped]]:
+    """Leave out the rows that name no file of the folder, each with its reason."""
     outside = "it leads out of the folder of images; write it relative to data.source.images"
     problems = [
         (_GIVEN, "row without a path", f"column {path_column!r} is empty"),
         (PATH, "path outside the folder", outside),
     ]
-    problems += [(column, "row without a label", f"column {source_column(column)!r} is empty") for column in columns]
     skipped: list[Skipped] = []
     for column, reason, detail in problems:
         is_missing = pc.is_null(rows[column])

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from diffusegae.data.containers import Member
 from diffusegae.data.index import PLACE_FIELDS, Listing
-from diffusegae.data.records import Skipped
+from diffusegae.data.records import Skipped, SourceError
 from diffusegae.schema import source_column
 
 LISTED_ROWS = 65_536  # entries that a listing holds at a time
@@ -42,22 +42,21 @@ def to_table(members: Sequence[Member]) -> pa.Table:
 def list_entries(
     entries: Iterable[Entry | Skipped], columns: Sequence[str], rows: int = LISTED_ROWS
 ) -> Iterator[Listing]:
-    """List entries that have all labels; the others are skipped with a reason."""
-    entries = iter(entries)
+    """List entries with the labels that they have; SourceError if a column is in none of them."""
+    entries, lost, example = iter(entries), set(columns), ""
     while batch := list(islice(entries, rows)):
         skipped = [item for item in batch if isinstance(item, Skipped)]
-        kept: list[tuple[Entry, list[str]]] = []
-        for entry in (item for item in batch if isinstance(item, Entry)):
-            found = [label_of(entry.record, source_column(column)) for column in columns]
-            if None in found:
-                skipped.append(_lacking(entry, source_column(columns[found.index(None)])))
-            else:
-                kept.append((entry, [label for label in found if label is not None]))
-        table = to_table([entry.member for entry, _ in kept])
-        table = table.add_column(0, PLACE_FIELDS[0], [pa.array([entry.key for entry, _ in kept], pa.string())])
-        for place, column in enumerate(columns):
-            table = table.append_column(column, [pa.array([labels[place] for _, labels in kept], pa.string())])
+        kept = [item for item in batch if isinstance(item, Entry)]
+        table = to_table([entry.member for entry in kept])
+        table = table.add_column(0, PLACE_FIELDS[0], [pa.array([entry.key for entry in kept], pa.string())])
+        for column in columns:
+            labels = pa.array([label_of(entry.record, source_column(column)) for entry in kept], pa.string())
+            table = table.append_column(column, [labels])
+            lost -= {column} if labels.null_count < len(labels) else set()
+        example = ", ".join(kept[-1].record) if kept else example
         yield Listing(table, skipped)
+    if lost and example:
+        raise SourceError(f"no image has a label {source_column(min(lost))!r}; one has: {example}")
 
 
 def label_of(record: Record, name: str) -> str | None:
@@ -75,10 +74,3 @@ def label_of(record: Record, name: str) -> str | None:
     if value is None or isinstance(value, list | Mapping) or (isinstance(value, float) and math.isnan(value)):
         return None
     return normalize("NFC", str(value).strip()) or None
-
-
-def _lacking(entry: Entry, name: str) -> Skipped:
-    path = entry.member.path
-    if name.partition(".")[0] in entry.record:
-        return Skipped(path, "row without a label", f"{name!r} is empty, or a list")
-    return Skipped(path, "row without a label", f"there is no {name!r}; it has: {', '.join(entry.record) or 'nothing'}")

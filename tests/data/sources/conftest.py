@@ -24,7 +24,7 @@ class Ingested(NamedTuple):
 
     root: str
     manifest: Manifest
-    labels: dict[str, dict[str, str]]
+    labels: dict[str, dict[str, str | None]]
     pixels: dict[str, np.ndarray]
 
 
@@ -43,12 +43,12 @@ def ingested(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ingest:
         config = DataConfig.model_validate(whole)
         root = str(tmp_path / f"set-{zlib.crc32(config.model_dump_json().encode())}")
         manifest = ingest(config, size, root)
-        labels: dict[str, dict[str, str]] = {}
+        labels: dict[str, dict[str, str | None]] = {}
         pixels: dict[str, np.ndarray] = {}
         for shard in manifest.shards:
             for row in pq.read_table(storage.join(root, shard.path)).to_pylist():
                 assert row[KEY] not in labels
-                labels[row[KEY]] = {name: values[row[name]] for name, values in manifest.columns.items()}
+                labels[row[KEY]] = {name: (*values, None)[row[name]] for name, values in manifest.columns.items()}
                 pixels[row[KEY]] = decode_image(row[IMAGE])
         return Ingested(root, manifest, labels, pixels)
 

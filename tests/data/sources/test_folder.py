@@ -11,7 +11,7 @@ import pytest
 
 from diffusegae.data.containers import Member
 from diffusegae.data.index import OFFSET, PACKING, PATH, SIZE, Listing
-from diffusegae.data.records import KEY, SourceError
+from diffusegae.data.records import KEY, Skipped, SourceError
 from diffusegae.data.sources.directory import read_directory
 from diffusegae.data.sources.folder import FolderConfig, list_folder
 from diffusegae.schema import AttributeSpec, source_column
@@ -50,21 +50,21 @@ def test_parquet_values_of_any_type_are_categories(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "labels.parquet")
     config = FolderConfig(images=str(tmp_path), table=str(tmp_path / "labels.parquet"), path_column="file")
     (listing,) = list_folder(config, ("letter", "size", "is_bold", "slant"))
-    assert listing.table["letter"].to_pylist() == ["A", "B"]
-    assert listing.table["size"].to_pylist() == ["3", "12"]
-    assert listing.table["is_bold"].to_pylist() == ["true", "false"]
-    assert listing.table["slant"].to_pylist() == ["0.5", "1.25"]
-    assert [(item.path, item.reason) for item in listing.skipped] == [("c.png", "row without a label")]
+    assert listing.table["letter"].to_pylist() == ["A", "B", None]
+    assert listing.table["size"].to_pylist() == ["3", "12", "3"]
+    assert listing.table["is_bold"].to_pylist() == ["true", "false", "true"]
+    assert listing.table["slant"].to_pylist() == ["0.5", "1.25", "0.5"]
+    assert listing.skipped == []
 
 
-def test_rows_with_empty_cells_are_skipped_with_a_reason(tmp_path: Path) -> None:
+def test_an_empty_cell_is_a_missing_label_and_a_row_without_a_path_is_skipped(tmp_path: Path) -> None:
     (listing,) = list_csv(tmp_path, "path,letter,size\na.png,A,\nb.png,  ,2\n,C,3\nd.png,D,4\n")
-    assert listing.table[PATH].to_pylist() == ["d.png"]
-    assert [(item.path, item.reason, item.detail) for item in listing.skipped] == [
-        ("", "row without a path", "column 'path' is empty"),
-        ("b.png", "row without a label", "column 'letter' is empty"),
-        ("a.png", "row without a label", "column 'size' is empty"),
+    assert listing.table.select([PATH, *COLUMNS]).to_pylist() == [
+        {PATH: "a.png", "letter": "A", "size": None},
+        {PATH: "b.png", "letter": None, "size": "2"},
+        {PATH: "d.png", "letter": "D", "size": "4"},
     ]
+    assert listing.skipped == [Skipped("", "row without a path", "column 'path' is empty")]
 
 
 def test_missing_label_column_is_named_with_what_there_is(tmp_path: Path) -> None:

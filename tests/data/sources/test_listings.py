@@ -4,7 +4,7 @@ import pytest
 
 from diffusegae.data.containers import Member
 from diffusegae.data.index import OFFSET, PATH, SIZE
-from diffusegae.data.records import KEY, Skipped
+from diffusegae.data.records import KEY, Skipped, SourceError
 from diffusegae.data.sources.listings import Entry, label_of, list_entries, member_tables
 
 
@@ -28,23 +28,23 @@ def test_nested_values_are_named_by_dots() -> None:
     assert label_of(record, "other") is None
 
 
-def test_entries_are_listed_in_pieces_and_those_without_a_label_skipped() -> None:
+def test_entries_are_listed_in_pieces_with_the_labels_that_they_have() -> None:
     entries = [Entry(f"k{n}", Member(f"p{n}", n, n + 1, 0), {"a": n, "label:b": "x"}) for n in range(5)]
     entries[3] = entries[3]._replace(record={"a": None})
     lost = Skipped("q", "missing file", "nowhere")
     listings = list(list_entries([*entries, lost], ("a",), rows=4))
-    assert [listing.table.num_rows for listing in listings] == [3, 1]
+    assert [listing.table.num_rows for listing in listings] == [4, 1]
+    assert listings[0].table["a"].to_pylist() == ["0", "1", "2", None]
     assert listings[0].table.select([KEY, PATH, OFFSET, SIZE, "a"]).to_pylist()[1] == {
         KEY: "k1", PATH: "p1", OFFSET: 1, SIZE: 2, "a": "1",
     }  # fmt: skip
-    assert listings[0].skipped == [Skipped("p3", "row without a label", "'a' is empty, or a list")]
+    assert listings[0].skipped == []
     assert listings[1].skipped == [lost]
 
 
 def test_columns_called_as_rows_call_theirs_are_read_by_their_own_names() -> None:
-    (listing,) = list_entries([Entry("k", Member("p", 0, 0, 0), {"image": "cat"})], ("label:image", "label:key"))
-    assert listing.table.num_rows == 0
-    assert listing.skipped == [Skipped("p", "row without a label", "there is no 'key'; it has: image")]
+    with pytest.raises(SourceError, match="no image has a label 'key'; one has: image"):
+        list(list_entries([Entry("k", Member("p", 0, 0, 0), {"image": "cat"})], ("label:image", "label:key")))
     (listing,) = list_entries(
         [Entry("k", Member("p", 0, 0, 0), {"image": "cat", "key": 3})], ("label:image", "label:key")
     )

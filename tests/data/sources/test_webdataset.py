@@ -70,12 +70,13 @@ def test_samples_that_lack_something_are_skipped_with_a_reason(tmp_path: Path, i
              (("png", picture(n)), ("json", json.dumps({"mood": f"m{n % 2}", "size": n // 2}).encode()))}  # fmt: skip
     uri = write_tar(tmp_path / "set.tar", others | whole)
     found = ingested({"kind": "webdataset", "uri": uri}, ("mood", "size"), SIZE)
-    assert sorted(found.labels) == ["w0", "w1", "w2", "w3"]
+    assert sorted(found.labels) == ["f", "g", "w0", "w1", "w2", "w3"]
+    assert found.labels["f"] == {"mood": "m0", "size": None}
+    assert found.labels["g"] == {"mood": None, "size": None}
     assert found.manifest.skipped == {
         "sample without a picture": 3,
         "sample of several pictures": 1,
         "unreadable labels": 3,
-        "row without a label": 2,
         "image does not decode": 1,
     }
 
@@ -94,5 +95,5 @@ def test_what_is_no_webdataset_is_named(tmp_path: Path, ingested: Ingest) -> Non
 
 def test_a_column_that_no_sample_has_is_named(tmp_path: Path, ingested: Ingest) -> None:
     uri = write_tar(tmp_path / "set.tar", shard(0))
-    with pytest.raises(SourceError, match=r"no image that can be used; .* there is no 'hue'; it has: .*mood"):
+    with pytest.raises(SourceError, match=r"no image has a label 'hue'; one has: .*mood"):
         ingested({"kind": "webdataset", "uri": uri}, ("mood", "hue"), SIZE)
