@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from diffusegae import storage
 from diffusegae.config.data import DataConfig
+from diffusegae.data.association import Association, find_associations
 from diffusegae.data.pipeline import run_units
 from diffusegae.data.records import SourceError, to_lines
 from diffusegae.data.shards import (
@@ -83,11 +84,12 @@ def ingest(data: DataConfig, image_size: int, uri: str, rate: float = 0.0, *, re
 
 
 class _Split(NamedTuple):
-    """What is held out of a source, and which values of each column are to have no training image."""
+    """What is held out of a source, which values of each column are to have no training image, what goes together."""
 
     schema: AttributeSchema
     holdout: Holdout
     absent: Mapping[str, npt.NDArray[np.bool_]]
+    associations: tuple[Association, ...]
 
 
 def _split(data: DataConfig, source: Source) -> _Split:
@@ -98,7 +100,7 @@ def _split(data: DataConfig, source: Source) -> _Split:
     absent = absent_values(holdout, schema, found)
     seen = Strata(holdout, found.vocabularies).of(found.labels) == Stratum.SEEN
     require_trainable(schema, absent, found.images(), found.images(seen))
-    return _Split(schema, holdout, absent)
+    return _Split(schema, holdout, absent, find_associations(schema, found))
 
 
 def make_recipe(data: DataConfig, image_size: int) -> Recipe:
@@ -220,6 +222,7 @@ def _finish(
         train_counts=_sum_counts([record.train_counts for record in records]),
         holdout=split.holdout,
         held_counts=(seen, pair, instance),
+        associations=split.associations,
         num_rows=sum(shard.num_rows for shard in shards),
         num_train=sum(shard.num_train for shard in shards),
         shards=shards,

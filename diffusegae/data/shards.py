@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from diffusegae import storage
+from diffusegae.data.association import Association
 from diffusegae.data.records import HELD_OUT, IMAGE, KEY
 from diffusegae.data.splits import Holdout
 from diffusegae.images import Encoding, Framing, Resize
@@ -97,6 +98,7 @@ class Manifest(BaseModel):
     train_counts: dict[str, tuple[int, ...]] = Field(description="Training rows per value of each vocabulary.")
     holdout: Holdout = Field(description="What is held out, by name.")
     held_counts: tuple[int, int, int] = Field(description="Held-out rows of each stratum.")
+    associations: tuple[Association, ...] = Field((), description="Attributes that can hardly be told apart.")
     num_rows: int
     num_train: int
     shards: tuple[Shard, ...]
