@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("diffusegae.models", "diffusegae.diffusion", "diffusegae.data"),
     ("diffusegae.metrics",),
     ("diffusegae.editing", "diffusegae.tracking", "diffusegae.losses", "diffusegae.baselines"),
-    ("diffusegae.data.pipeline", "diffusegae.data.ingest", "diffusegae.training"),
+    ("diffusegae.data.pipeline", "diffusegae.data.ingest", "diffusegae.training", "diffusegae.survey"),
     ("diffusegae.evaluation",),
     ("diffusegae.tuning", "diffusegae.report"),
     ("diffusegae.pipeline", "diffusegae.comparison"),

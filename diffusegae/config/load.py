@@ -1,19 +1,17 @@
 """Load a config from YAML with dotted overrides, and say clearly what is wrong with it."""
 
 import difflib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from diffusegae.config.base import ConfigError as ConfigError
 from diffusegae.config.layers import Layers, Place, read_layers
 from diffusegae.config.pipeline import PipelineConfig
-from diffusegae.config.yaml_text import parse_yaml
+from diffusegae.config.yaml_text import flow_yaml, parse_yaml
 
 _COMMENT_COLUMN = 60
 
@@ -47,18 +45,12 @@ def _layers(source: str, overrides: Sequence[str], presets: Path | None) -> Laye
 def _lines(content: Mapping[str, Any], layers: Layers, place: Place) -> Iterator[str]:
     for key, value in content.items():
         here = (*place, key)
-        start = f"{'  ' * len(place)}{_flow(key)}:"
+        start = f"{'  ' * len(place)}{flow_yaml(key)}:"
         if isinstance(value, dict) and value:
             yield start
             yield from _lines(value, layers, here)
         else:
-            yield f"{start} {_flow(value):<{_COMMENT_COLUMN - len(start)}}  # {layers.origin(here)}"
-
-
-def _flow(value: Any) -> str:
-    """Return a value as YAML on one line."""
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True)
-    return text.removesuffix("...\n").strip()
+            yield f"{start} {flow_yaml(value):<{_COMMENT_COLUMN - len(start)}}  # {layers.origin(here)}"
 
 
 def validate_config(content: Mapping[str, Any], where: str) -> PipelineConfig:

@@ -1,6 +1,7 @@
 """YAML read strictly: keys are text and stand there once, and whatever is wrong is one line that names its place."""
 
 import codecs
+import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,9 @@ def _decode(path: Path) -> str:
         raise ConfigError(
             f"{path}, line {line}: not UTF-8 (byte {data[error.start]:#x}); save the file as UTF-8"
         ) from error
+
+
+def flow_yaml(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True)
+    return text.removesuffix("...\n").strip()

@@ -44,16 +44,20 @@ class Association(BaseModel):
 
 def find_associations(schema: AttributeSchema, found: Combinations) -> tuple[Association, ...]:
     """Return the pairs of attributes of which one follows from the other, the strongest first, and warn of each."""
-    pairs = [_associate(schema, found, given, follows) for given, follows in permutations(range(len(schema.names)), 2)]
+    columns = dict(zip(schema.names, schema.columns, strict=True))
+    pairs = [
+        associate(found, given, columns[given], follows, columns[follows])
+        for given, follows in permutations(schema.names, 2)
+    ]
     close = sorted((pair for pair in pairs if pair.strength >= TOO_CLOSE), key=lambda pair: -pair.strength)
     for pair in close:
         _logger.warning("%s", pair)
     return tuple(close)
 
 
-def _associate(schema: AttributeSchema, found: Combinations, given: int, follows: int) -> Association:
+def associate(found: Combinations, given: str, given_column: str, follows: str, follows_column: str) -> Association:
     """Compare the best guess of one label by another with the best blind guess, over the images that have both."""
-    columns = [schema.columns[given], schema.columns[follows]]
+    columns = [given_column, follows_column]
     kept = found.labelled(columns)
     first, second = (found.labels[column][kept].astype(np.int64) for column in columns)
     counts, size = found.counts[kept], len(found.vocabularies[columns[1]])
@@ -63,9 +67,4 @@ def _associate(schema: AttributeSchema, found: Combinations, given: int, follows
     starts = np.flatnonzero(np.diff(pairs // size, prepend=-1))
     best: Integer[np.ndarray, " values"] = np.maximum.reduceat(often, starts) if len(pairs) else often
     blind = np.bincount(second, counts, size).max()
-    return Association(
-        given=schema.names[given],
-        follows=schema.names[follows],
-        share=float(best.sum()) / total,
-        chance=float(blind) / total,
-    )
+    return Association(given=given, follows=follows, share=float(best.sum()) / total, chance=float(blind) / total)

@@ -78,6 +78,10 @@ class ArrayConfig(ListedConfig):
         """Turn rows as they are stored into uint8 [some, height, width, 3]."""
         return content
 
+    def label_names(self) -> tuple[str, ...]:
+        """Return the factors."""
+        return self.factors
+
     def reader(self) -> "ArrayReader":
         """Return what reads rows; SourceError if nothing is there."""
         return ArrayReader(self.arrays(), self.to_rgb)

@@ -43,6 +43,10 @@ class CelebaConfig(ListedConfig):
         root = storage.resolve(self.images)
         return ContainerReader(root, container_kind(root))
 
+    def label_names(self) -> tuple[str, ...]:
+        """Return the table's attributes, and identity where its file is given."""
+        return (*_header(_lines(self.table), self.table)[1], *([IDENTITY] if self.identities else []))
+
     def state(self) -> str:
         """Return a hash of the tables' bytes and of an archive's size and ends; loose pictures are not looked at."""
         reader = self.reader()
@@ -99,9 +103,7 @@ def _read_attributes(uri: str, names: Sequence[str]) -> pa.Table:
         SourceError: it is missing, of another layout, cut off, or lacks a column.
     """
     lines = _lines(uri)
-    count, header = next(lines, ""), next(lines, "").split()
-    if not count.strip().isdigit() or not header:
-        raise SourceError(f"{uri}: expected the number of pictures, then the attributes; is it list_attr_celeba.txt?")
+    count, header = _header(lines, uri)
     for name in names:
         if name not in header:
             raise SourceError(
@@ -119,9 +121,17 @@ def _read_attributes(uri: str, names: Sequence[str]) -> pa.Table:
         files.append(cells[0])
         for column, place in zip(labels, places, strict=True):
             column.append(_VALUES[cells[place]])
-    if len(files) != int(count):
-        raise SourceError(f"{uri}: {len(files):,} rows, its first line says {int(count):,}; copy or download it again")
+    if len(files) != count:
+        raise SourceError(f"{uri}: {len(files):,} rows, its first line says {count:,}; copy or download it again")
     return pa.table([pa.array(files, pa.string()), *(pa.array(c, pa.string()) for c in labels)], names=[_FILE, *names])
+
+
+def _header(lines: Iterator[str], uri: str) -> tuple[int, list[str]]:
+    """Take the number of pictures and the names of the attributes from a table's first lines."""
+    count, header = next(lines, "").strip(), next(lines, "").split()
+    if not count.isdigit() or not header:
+        raise SourceError(f"{uri}: expected the number of pictures, then the attributes; is it list_attr_celeba.txt?")
+    return int(count), header
 
 
 def _lines(uri: str) -> Iterator[str]:

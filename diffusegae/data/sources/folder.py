@@ -40,6 +40,10 @@ class FolderConfig(ListedConfig):
         root = storage.resolve(self.images)
         return ContainerReader(root, container_kind(root))
 
+    def label_names(self) -> tuple[str, ...]:
+        """Return the table's columns but for the paths'."""
+        return tuple(name for name in open_table(self.table).names if name != self.path_column)
+
     def state(self) -> str:
         """Return a hash of the table's bytes and of an archive's size and ends; loose images are not looked at."""
         reader = self.reader()

@@ -50,6 +50,19 @@ class HuggingfaceConfig(ListedConfig):
             return ParquetReader(files.root, self.image_column)
         return ContainerReader(files.root, "folder")
 
+    def label_names(self) -> tuple[str, ...]:
+        """Return the columns of the first metadata or Parquet file; without either, the folders' names are `label`."""
+        files = _find(self.uri)
+        if files.parquet:
+            uri = storage.join(files.root, files.parquet[0])
+            with storage.open_input(uri) as file:
+                return tuple(name for name in _opened(uri, file).schema_arrow.names if name != self.image_column)
+        if not files.metadata:
+            return (_LABEL,)
+        uri = storage.join(files.root, files.metadata[0])
+        names = next(_json_lines(uri), {}) if uri.endswith(".jsonl") else open_table(uri).names
+        return tuple(name for name in names if name != _FILE_NAME)
+
     def state(self) -> str:
         """Return a hash of the metadata's bytes and of Parquet files' sizes and ends; loose pictures are not read."""
         files = _find(self.uri)

@@ -89,6 +89,10 @@ class SourceConfig(Config):
         named = [spec.columns(name) for name, spec in attributes.items()]
         return tuple(dict.fromkeys(column for pair in named for column in pair))
 
+    def label_names(self) -> tuple[str, ...]:
+        """Return the names of all that the source could give as labels; SourceError if nothing is there."""
+        return self.columns({})
+
     def state(self) -> str:
         """Return a hash of what the source holds now that costs little, "" where that is not asked or settings say it.
 

@@ -7,7 +7,7 @@ the rest says what it is: KEY.jpg (.jpeg, .png, .webp) the picture, KEY.json an 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
@@ -23,6 +23,7 @@ from diffusegae.data.sources.state import container_state
 _NAME = re.compile(r"^((?:.*/)?[^./][^./]*)(\.[^/]+)$")
 _OBJECT, _CLASS = ".json", ".cls"
 _LABEL = "label"
+_SAMPLES_TO_LOOK_AT = 100
 
 
 class WebdatasetConfig(ListedConfig):
@@ -39,6 +40,12 @@ class WebdatasetConfig(ListedConfig):
         if kind not in ("tar", "tars"):
             raise SourceError(f"{self.uri}: expected a .tar or a folder of .tar files; set data.source.uri")
         return ContainerReader(root, kind)
+
+    def label_names(self) -> tuple[str, ...]:
+        """Return the keys of the first samples' labels."""
+        reader = self.reader()
+        first = islice(_samples(reader.root, reader.kind), _SAMPLES_TO_LOOK_AT)
+        return tuple(dict.fromkeys(name for sample in first if isinstance(sample, Entry) for name in sample.record))
 
     def state(self) -> str:
         """Return a hash of the sizes and ends of the tars."""

@@ -1,0 +1,1 @@
+"""What a set of labelled pictures holds, and the config that it proposes."""
