@@ -137,6 +137,9 @@ class AttributeSpec(BaseModel):
 
     column: str = Field("", description="Label column; the attribute's own name when empty.")
     group_column: str = Field("", description="Column that forms GROUPs; the label column when empty.")
+    bins: int | None = Field(
+        None, gt=1, description="Cut the column's numbers at their quantiles into so many classes; None: as they are."
+    )
     width: int = Field(gt=0, description="Width of its part of z_dis.")
 
     def columns(self, name: str) -> tuple[str, str]:

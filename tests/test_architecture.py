@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "diffusegae.data.sources",
         "diffusegae.data.records",
+        "diffusegae.data.bins",
         "diffusegae.data.containers",
         "diffusegae.data.index",
         "diffusegae.data.splits",

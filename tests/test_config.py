@@ -63,6 +63,7 @@ def test_overrides_are_dotted_and_typed() -> None:
         ("finetune.lambda_canvas=1", r"finetune.lambda_canvas is 1.0, but model.unet.canvas is false"),
         ("data.source={kind: folder, table: x.csv}", "data.source.images is missing; set it in the config or by --set"),
         ("data.source={table: x.csv}", "data.source.kind is missing"),
+        ("data.attributes.pose.bins=4", "data.attributes.pose.bins cuts numbers, and source 'vehicles' has none"),
         (
             "data.source={kind: foldr}",
             "data.source.kind is 'foldr'; expected one of: 'vehicles', 'heroes', 'ilab', 'folder'",

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from diffusegae.config.base import Config
 from diffusegae.config.holdout import HoldoutConfig
 from diffusegae.data.sources import AnySource
+from diffusegae.data.sources.listed import ListedConfig
 from diffusegae.data.sources.vehicles import VehiclesConfig
 from diffusegae.images import Encoding, Framing, Resize, parse_colour
 from diffusegae.schema import AttributeSpec
@@ -67,6 +68,22 @@ class DataConfig(Config):
     def framing(self) -> Framing:
         """How a picture becomes an opaque square."""
         return Framing(self.resize, self.background)
+
+    @property
+    def bins(self) -> dict[str, int]:
+        """The columns of numbers that are cut into classes, as rows call them, and into how many."""
+        return {spec.columns(name)[0]: spec.bins for name, spec in self.attributes.items() if spec.bins}
+
+    @model_validator(mode="after")
+    def _check_bins(self) -> "DataConfig":
+        for name, spec in self.attributes.items():
+            if spec.bins and not isinstance(self.source, ListedConfig):
+                raise ValueError(f"data.attributes.{name}.bins cuts numbers, and source {self.source.kind!r} has none")
+            if spec.bins and spec.group_column:
+                raise ValueError(f"data.attributes.{name} has bins and a group_column; leave one of them out")
+            if spec.bins != self.bins.get(spec.columns(name)[0], spec.bins):
+                raise ValueError(f"two attributes read the column of {name!r} with other bins; copy the column")
+        return self
 
     @model_validator(mode="after")
     def _check_holdout(self) -> "DataConfig":

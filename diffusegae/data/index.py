@@ -5,7 +5,8 @@ key, and a way to cut the source into units of work that any process can do agai
 """
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from diffusegae import storage
+from diffusegae.data.bins import Bins, parse_numbers
 from diffusegae.data.records import KEY, MISSING, Skipped, SourceError, to_lines
 from diffusegae.data.splits import Combinations, hash_keys
 from diffusegae.schema import source_column
@@ -48,6 +50,7 @@ class Index(BaseModel):
     num_rows: int = Field(description="Entries, repeated keys included.")
     num_repeated: int = Field(description="Entries whose key an earlier one has.")
     vocabularies: dict[str, tuple[str, ...]] = Field(description="Label column to its sorted values.")
+    bins: dict[str, Bins] = Field({}, description="Label column of numbers to where it is cut.")
     fingerprint: str = Field(description="Hash of all keys, whatever their order.")
 
     @property
@@ -55,15 +58,27 @@ class Index(BaseModel):
         """Number of chunks."""
         return -(-self.num_rows // self.chunk_rows)
 
+    def label(self, column: str, texts: pa.Array) -> pa.Array:
+        """Return labels for the texts of a column: numbers of a column that is cut by their class."""
+        return self.bins[column].of(column, texts) if column in self.bins else texts
 
-def build_index(uri: str, listings: Iterable[Listing], columns: tuple[str, ...], chunk_rows: int) -> Index:
-    """Write an index of all listings to the folder `uri`.
+
+def build_index(
+    uri: str,
+    listings: Iterable[Listing],
+    columns: tuple[str, ...],
+    chunk_rows: int,
+    bins: Mapping[str, int] = MappingProxyType({}),
+) -> Index:
+    """Write an index of all listings to the folder `uri`; `bins` says of columns into how many classes they are cut.
 
     Raises:
-        SourceError: there is no entry at all, or a label column has no value, or so many that it is no attribute.
+        SourceError: there is no entry at all, a label column has no value, or so many that it is no attribute, or one
+            that is to be cut holds what is no number.
     """
     schema = pa.schema([*PLACE_FIELDS, *(pa.field(column, pa.string()) for column in columns)])
-    values: dict[str, set[str]] = {column: set() for column in columns}
+    values: dict[str, set[str]] = {column: set() for column in columns if column not in bins}
+    numbers: dict[str, list[npt.NDArray[np.float64]]] = {column: [] for column in bins}
     hashes: list[npt.NDArray[np.uint64]] = []
     last_skipped: list[Skipped] = []
 
@@ -74,6 +89,8 @@ def build_index(uri: str, listings: Iterable[Listing], columns: tuple[str, ...],
                 storage.write_bytes(report, b"\n".join(to_lines(listing.skipped)))
                 last_skipped[:] = listing.skipped[:1]
             _collect_values(values, listing.table)
+            for column, found in numbers.items():
+                found.append(parse_numbers(column, listing.table[column].combine_chunks().drop_null()))
             hashes.append(hash_keys(listing.table[KEY].to_pylist()))
             yield listing.table.select(schema.names).cast(schema)
 
@@ -83,7 +100,8 @@ def build_index(uri: str, listings: Iterable[Listing], columns: tuple[str, ...],
     if not len(all_hashes):
         example = f"; for example {last_skipped[0].path}: {last_skipped[0].detail}" if last_skipped else ""
         raise SourceError(f"the source holds no image that can be used{example}")
-    for column in (column for column, found in values.items() if not found):
+    cut = {column: Bins.fit(np.concatenate(found), bins[column]) for column, found in numbers.items()}
+    for column in (column for column, found in (values | numbers).items() if not any(map(len, found))):
         raise SourceError(
             f"no image has a label in column {source_column(column)!r}; name another in data.attributes, or leave the"
             " attribute out"
@@ -94,7 +112,8 @@ def build_index(uri: str, listings: Iterable[Listing], columns: tuple[str, ...],
         chunk_rows=chunk_rows,
         num_rows=len(all_hashes),
         num_repeated=len(repeated),
-        vocabularies={column: sort_values(found) for column, found in values.items()},
+        vocabularies={name: cut[name].names if name in cut else sort_values(values[name]) for name in columns},
+        bins=cut,
         fingerprint=f"{int(all_hashes.sum()):016x}-{len(all_hashes)}",
     )
     storage.write_bytes(storage.join(uri, "index.json"), index.model_dump_json().encode())
@@ -108,10 +127,12 @@ def read_index(uri: str) -> Index | None:
 
 
 def read_chunk(uri: str, index: Index, chunk: int) -> pa.RecordBatch:
-    """Read the entries of one chunk."""
+    """Read the entries of one chunk, with labels as `Index.label` has them."""
     part, position = divmod(chunk, CHUNKS_PER_PART)
     with storage.open_input(_part_uri(uri, part)) as file, pa.ipc.open_file(file) as reader:
-        return reader.get_batch(position)
+        batch = reader.get_batch(position)
+    labelled = {column: index.label(column, batch[column]) for column in batch.schema.names}
+    return pa.RecordBatch.from_arrays(list(labelled.values()), names=list(labelled))
 
 
 def read_combinations(uri: str, index: Index, columns: Sequence[str]) -> Combinations:
@@ -120,10 +141,9 @@ def read_combinations(uri: str, index: Index, columns: Sequence[str]) -> Combina
     for part in range(-(-index.num_chunks // CHUNKS_PER_PART)):
         with storage.open_input(_part_uri(uri, part)) as file, pa.ipc.open_file(file) as reader:
             entries = reader.read_all()
-        codes = {
-            name: pc.fill_null(pc.index_in(entries[name], pa.array(index.vocabularies[name])), MISSING)
-            for name in columns
-        }
+        labels = {name: index.label(name, entries[name].combine_chunks()) for name in columns}
+        found = {name: pc.index_in(labels[name], pa.array(index.vocabularies[name])) for name in columns}
+        codes = {name: pc.fill_null(places, MISSING) for name, places in found.items()}
         tables.append(_count_distinct([pa.table({**codes, _COUNT: pa.repeat(1, entries.num_rows)})], columns))
         # Merged when there is as much new as old, so that each row is touched a few times, however many the parts.
         if sum(table.num_rows for table in tables[1:]) >= tables[0].num_rows:

@@ -73,7 +73,7 @@ def ingest(data: DataConfig, image_size: int, uri: str, rate: float = 0.0, *, re
     state = data.source.state()
     _claim(recipe, state, root, work, refresh)
     index_uri = storage.join(work, "index")
-    source = data.source.open(Opening(image_size, recipe.columns, data.shard_rows, index_uri))
+    source = data.source.open(Opening(image_size, recipe.columns, data.shard_rows, index_uri, data.bins))
     split = _split(data, source)
     records_uri = storage.join(work, "units")
     _run(UnitWriter(source, recipe, split.holdout, root, records_uri), read_records(records_uri), root, rate)
@@ -109,6 +109,7 @@ def make_recipe(data: DataConfig, image_size: int) -> Recipe:
         source=data.source.kind,
         source_config=data.source.absolute(),
         columns=data.source.columns(data.attributes),
+        bins=data.bins,
         image_size=image_size,
         resize=data.resize,
         background=data.background,

@@ -48,6 +48,7 @@ class Recipe(BaseModel):
     source: str = Field(description="Kind of source.")
     source_config: dict[str, JsonValue] = Field(description="The source's own settings.")
     columns: tuple[str, ...] = Field(description="Label columns.")
+    bins: dict[str, int] = Field({}, description="Label column of numbers to the classes into which it is cut.")
     image_size: int = Field(description="Side of the stored images in pixels.")
     resize: Resize = Field("crop", description="How a picture became a square.")
     background: str = Field("white", description="Colour under transparent pixels and around padded pictures.")

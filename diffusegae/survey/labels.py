@@ -1,5 +1,6 @@
 """Labels: what the columns of a source hold, and which of them can be attributes."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,10 +44,21 @@ class Column:
         if values < 2:
             return f"it has {values} value{'s' if values != 1 else ''}"
         if values > min(MAX_VALUES, images / IMAGES_PER_VALUE):
-            return f"{values:,} values in {images:,} images: a name (or a number) rather than an attribute"
+            told = (
+                "numbers, which {width: 10, bins: 5} would cut" if self.is_number else "names rather than an attribute"
+            )
+            return f"{values:,} values in {images:,} images: {told}"
         if self.num_missing > MAX_MISSING * (images + self.num_missing):
             return f"{self.num_missing:,} of {images + self.num_missing:,} images lack it"
         return ""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether all values are numbers."""
+        try:
+            return all(math.isfinite(float(value)) for value in self.values)
+        except ValueError:
+            return False
 
     @property
     def bits(self) -> float:

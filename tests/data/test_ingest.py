@@ -371,6 +371,23 @@ def test_images_that_lack_labels_are_kept_and_those_that_may_show_what_is_held_o
     assert held.held_counts == (0, 0, sum(row["letter"] == "D" and row["size"] is not None for row in rows.values()))
 
 
+def test_numbers_are_cut_into_classes_if_that_is_asked(inline: None, tmp_path: Path) -> None:
+    lines = ["path,letter,age"]
+    for number in range(40):
+        write_tree(tmp_path, {f"{number}.png": picture(number)})
+        lines.append(f"{number}.png,{'AB'[number % 2]},{'' if number == 7 else number * 1.5}")
+    config = folder_config(tmp_path, "\n".join(lines), "letter", "age")
+    cut = {**config.attributes, "age": AttributeSpec(width=4, bins=4)}
+    config = config.model_copy(update={"attributes": cut})
+    manifest = ingest(config, SIZE, str(tmp_path / "set"))
+    assert manifest.columns["age"] == ("up to 15.75", "15.75 to 30", "30 to 44.25", "over 44.25")
+    assert manifest.value_counts["age"] == (10, 10, 9, 10)
+    rows = read_rows(str(tmp_path / "set"), manifest)
+    assert [rows[f"{number}.png"]["age"] for number in (0, 7, 39)] == ["up to 15.75", None, "over 44.25"]
+    with pytest.raises(RecipeError, match="bins"):
+        ingest(folder_config(tmp_path, "\n".join(lines), "letter", "age"), SIZE, str(tmp_path / "set"))
+
+
 def test_pictures_as_people_have_them_become_a_set(
     inline: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

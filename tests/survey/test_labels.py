@@ -35,10 +35,12 @@ def test_columns_are_counted(survey: LabelSurvey) -> None:
 def test_what_is_no_attribute_has_a_problem_that_says_why(survey: LabelSurvey) -> None:
     problems = {column.name: column.problem for column in survey.columns if column.problem}
     assert problems == {
-        "id": "240 values in 240 images: a name (or a number) rather than an attribute",
+        "id": "240 values in 240 images: names rather than an attribute",
         "constant": "it has 1 value",
     }
     assert Column("a", ("x", "y"), (9, 9), 90).problem == "90 of 108 images lack it"
+    numbers = Column("a", tuple(map(str, range(90))), (1,) * 90, 0)
+    assert numbers.problem == "90 values in 90 images: numbers, which {width: 10, bins: 5} would cut"
     assert Column("a", (), (), 90).problem == "it has 0 values"
 
 

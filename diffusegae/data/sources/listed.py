@@ -72,7 +72,8 @@ class ListedConfig(SourceConfig):
         index = read_index(opening.index_uri)
         if index is None:
             chunk_rows = max(1, opening.shard_rows // _PIECES_PER_SHARD)
-            index = build_index(opening.index_uri, self.listings(opening.columns), opening.columns, chunk_rows)
+            listings = self.listings(opening.columns)
+            index = build_index(opening.index_uri, listings, opening.columns, chunk_rows, opening.bins)
         return IndexedSource(reader, opening.index_uri, index)
 
 

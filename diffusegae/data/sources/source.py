@@ -1,7 +1,7 @@
 """What a source of images is: the part of a config that names it, what ingest reads of it, what renders its truths."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -62,12 +62,16 @@ class Renderer(Protocol):
 
 @dataclass(frozen=True)
 class Opening:
-    """What a source is opened with: the size of the stored images, its label columns, rows per unit, its index."""
+    """What a source is opened with: the size of the stored images, its label columns, rows per unit, its index.
+
+    `bins` says of columns of numbers into how many classes they are cut.
+    """
 
     image_size: int
     columns: tuple[str, ...]
     shard_rows: int
     index_uri: str
+    bins: Mapping[str, int] = field(default_factory=dict)
 
 
 class SourceConfig(Config):
