@@ -1,0 +1,72 @@
+"""The connection to Ray: to a cluster that answers, or a Ray of this machine's own."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+
+JOB_ENVIRONMENT = {
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+LOCAL_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # every listener on loopback
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # Ray's default of 15 starves its workers beside anything else that runs
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+}
+DATA_CPUS = 2  # logical CPUs beside the trainer's, so that Ray Data's tasks can run
+ANSWER_SECONDS = 10.0
+
+
+class NoRayError(ConnectionError):
+    """No Ray to run on."""
+
+
+def connect(address: str, more: Callable[[], dict[str, str]] = dict) -> str:
+    """Connect to a cluster, or start Ray for this machine alone, with more of an environment; return its dashboard.
+
+    Raises:
+        NoRayError: nothing answers at the address, or Ray does not start here.
+    """
+    is_local = not (address or "RAY_ADDRESS" in os.environ or "RAY_JOB_ID" in os.environ)
+    for name, value in {**JOB_ENVIRONMENT, **(LOCAL_ENVIRONMENT | more() if is_local else {})}.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if not is_local:
+        require_answer(address or os.environ.get("RAY_ADDRESS", ""))
+        return f"http://{ray.init(address=address or 'auto', log_to_driver=True).dashboard_url}"
+    cpus = (os.cpu_count() or 1) + DATA_CPUS
+    try:
+        local = ray.init(address="local", num_cpus=cpus, dashboard_host="127.0.0.1", logging_level=logging.WARNING)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise NoRayError(
+            f"Ray does not start on this machine: {reason}. Try again where the machine is busy or short of memory, set"
+            " a shorter RAY_TMPDIR where it is long, and join another Ray of yours by --address auto"
+        ) from error
+    return f"http://{local.dashboard_url}"
+
+
+def require_answer(address: str) -> None:
+    """Check that something listens where a cluster should be; Ray itself would try for minutes.
+
+    Raises:
+        NoRayError: nothing does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):
+        return  # "auto" and the like, which Ray looks up
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+    except OSError as error:
+        raise NoRayError(
+            f"no Ray answers at {address} ({error}); start one there by `ray start --head`, correct --address (or"
+            " RAY_ADDRESS), or leave it out for a Ray of this machine's own"
+        ) from error
