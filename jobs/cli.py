@@ -1,8 +1,4 @@
-"""What every job's command line shares: --config, --set, --address, and the connection to Ray.
-
-Ray, torch and MLflow read some of their environment when they are imported. So `connect` sets it first, and a job
-imports the library after it, inside its main function.
-"""
+"""What every job's command line shares: --config, --set, --address, and how a job ends."""
 
 import argparse
 import logging

@@ -1,4 +1,8 @@
-"""The connection to Ray: to a cluster that answers, or a Ray of this machine's own."""
+"""The connection to Ray: to a cluster that answers, or a Ray of this machine's own.
+
+Ray, torch and MLflow read some of their environment when they are imported. So `connect` sets it first, and a job
+imports the library after it, inside its main function.
+"""
 
 import logging
 import os

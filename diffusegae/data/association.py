@@ -1,11 +1,11 @@
 """Association: attributes whose labels go together, so that nothing can tell what belongs to which of them."""
 
 import logging
-from itertools import permutations
+from collections.abc import Mapping
+from itertools import combinations
 
-import numpy as np
-from jaxtyping import Integer
 from pydantic import BaseModel, ConfigDict, Field
+from scipy.sparse import coo_array
 
 from diffusegae.data.splits import Combinations
 from diffusegae.schema import AttributeSchema
@@ -44,27 +44,26 @@ class Association(BaseModel):
 
 def find_associations(schema: AttributeSchema, found: Combinations) -> tuple[Association, ...]:
     """Return the pairs of attributes of which one follows from the other, the strongest first, and warn of each."""
-    columns = dict(zip(schema.names, schema.columns, strict=True))
-    pairs = [
-        associate(found, given, columns[given], follows, columns[follows])
-        for given, follows in permutations(schema.names, 2)
-    ]
+    pairs = associate(found, dict(zip(schema.names, schema.columns, strict=True)))
     close = sorted((pair for pair in pairs if pair.strength >= TOO_CLOSE), key=lambda pair: -pair.strength)
     for pair in close:
         _logger.warning("%s", pair)
     return tuple(close)
 
 
-def associate(found: Combinations, given: str, given_column: str, follows: str, follows_column: str) -> Association:
-    """Compare the best guess of one label by another with the best blind guess, over the images that have both."""
-    columns = [given_column, follows_column]
-    kept = found.labelled(columns)
-    first, second = (found.labels[column][kept].astype(np.int64) for column in columns)
-    counts, size = found.counts[kept], len(found.vocabularies[columns[1]])
-    total = max(int(counts.sum()), 1)
-    pairs, places = np.unique(first * size + second, return_inverse=True)
-    often = np.bincount(places, counts, len(pairs))
-    starts = np.flatnonzero(np.diff(pairs // size, prepend=-1))
-    best: Integer[np.ndarray, " values"] = np.maximum.reduceat(often, starts) if len(pairs) else often
-    blind = np.bincount(second, counts, size).max()
-    return Association(given=given, follows=follows, share=float(best.sum()) / total, chance=float(blind) / total)
+def associate(found: Combinations, columns: Mapping[str, str]) -> list[Association]:
+    """Compare, for every two attributes, given with their columns, the best guess of one by the other with a blind one.
+
+    Only images that have both labels count.
+    """
+    pairs: list[Association] = []
+    for first, second in combinations(columns, 2):
+        kept = found.labelled([columns[first], columns[second]])
+        labels = [found.labels[columns[name]][kept] for name in (first, second)]
+        sizes = [len(found.vocabularies[columns[name]]) for name in (first, second)]
+        table = coo_array((found.counts[kept], labels), shape=sizes).tocsr()
+        total = max(int(table.sum()), 1)
+        for axis, (given, follows) in ((1, (first, second)), (0, (second, first))):
+            share, chance = table.max(axis=axis).sum() / total, table.sum(axis=1 - axis).max() / total
+            pairs.append(Association(given=given, follows=follows, share=float(share), chance=float(chance)))
+    return pairs

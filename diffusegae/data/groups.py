@@ -138,20 +138,29 @@ class _Column:
 
     codes: Indices
     num_values: int
-    missing: int = MISSING
-    """The code of MISSING, if any value was."""
+    wanted: Indices
+    """What a centre compares with the codes of others: its own, and for a missing label a code that none has."""
 
     @classmethod
     def of(cls, values: Indices) -> "_Column":
-        distinct, codes = _compress(values)
+        distinct, places = _compress(values)
         missing = np.flatnonzero(distinct == MISSING)
-        code = int(missing[0]) if missing.size else MISSING
-        return cls(codes.astype(np.min_scalar_type(max(len(distinct) - 1, 0))), len(distinct), code)
+        num_values = len(distinct) + len(missing)
+        codes = places.astype(np.min_scalar_type(max(num_values - 1, 0)))
+        if not missing.size:
+            return cls(codes, num_values, codes)
+        return cls(codes, num_values, np.where(codes == missing[0], num_values - 1, codes).astype(codes.dtype))
 
-    def lacks(self, codes: Indices) -> Flags:
-        """Tell which codes stand for a missing label."""
-        lacking: Flags = codes == self.missing
+    @property
+    def lacking(self) -> Flags:
+        """Where the label is missing."""
+        lacking: Flags = self.codes != self.wanted
         return lacking
+
+    def take(self, rows: Indices) -> "_Column":
+        """Return the column of some rows."""
+        codes = self.codes[rows]
+        return replace(self, codes=codes, wanted=codes if self.wanted is self.codes else self.wanted[rows])
 
     def keys(self, owners: Indices, codes: Indices) -> Indices:
         """Give every pair of an owner and a value of this column a number of its own."""
@@ -173,7 +182,7 @@ class _Cells:
         of_row = cells.codes.astype(_index_type(len(labels)))
         representatives = np.empty(cells.num_values, dtype=of_row.dtype)
         representatives[of_row] = np.arange(len(labels), dtype=of_row.dtype)
-        return cls(of_row, [replace(column, codes=column.codes[representatives]) for column in columns])
+        return cls(of_row, [column.take(representatives) for column in columns])
 
 
 class _Pools:
@@ -184,7 +193,7 @@ class _Pools:
         others = range(len(cells.attributes)) if partners == "exact" else ()
         self._others = [cells.attributes[attribute] for attribute in others if attribute not in subset]
         shared = [cells.attributes[attribute] for attribute in subset]
-        self.unlabelled = np.logical_or.reduce([column.lacks(column.codes) for column in shared])
+        self.unlabelled = np.logical_or.reduce([column.lacking for column in shared])
         pools = _join(shared)
         pool_of_row = pools.codes[cells.of_row]
         self._pool_of_cell = pools.codes.astype(cells.of_row.dtype)
@@ -216,14 +225,14 @@ class _Pools:
     def _look_up(self, cells: Indices) -> tuple[Indices, Indices, list[Indices]]:
         """Return where the pool of each cell starts, its size, and the cell's codes of the other attributes."""
         pools = self._pool_of_cell[cells]
-        return self._starts[pools], self._sizes[pools], [column.codes[cells] for column in self._others]
+        return self._starts[pools], self._sizes[pools], [column.wanted[cells] for column in self._others]
 
     def _qualify(self, candidates: Indices, own: list[Indices]) -> Flags:
         """Tell which candidates differ from their centre in every attribute outside the subset."""
         cells = self._cell_of_row[candidates]
         qualified = np.ones(len(candidates), dtype=bool)
         for column, codes in zip(self._others, own, strict=True):
-            qualified &= (column.codes[cells] != codes) | column.lacks(codes)
+            qualified &= column.codes[cells] != codes
         return qualified
 
     def _refine(self) -> None:
@@ -251,9 +260,8 @@ class _Pools:
             pools = self._pool_of_cell[cells[block]]
             counts = np.stack(
                 [
-                    tally.count(column.keys(pools - first_pool, own)) * ~column.lacks(own)
+                    tally.count(column.keys(pools - first_pool, column.wanted[cells[block]]))
                     for column, tally in zip(self._others, tallies, strict=True)
-                    for own in [column.codes[cells[block]]]
                 ]
             )
             suspects = np.flatnonzero(4 * counts.sum(axis=0) > 3 * self._sizes[pools])
@@ -291,7 +299,7 @@ class _Pools:
         """Give each cell a new pool: its old one without the entries that agree with it in one attribute."""
         if not cells.size:
             return
-        distinct, children = _compress(column.keys(self._pool_of_cell[cells], column.codes[cells]))
+        distinct, children = _compress(column.keys(self._pool_of_cell[cells], column.wanted[cells]))
         parents, values = np.divmod(distinct, column.num_values)
         self._pool_of_cell[cells] = len(self._sizes) + children
         kept, sizes = [self._entries], [self._sizes]

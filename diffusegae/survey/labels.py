@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,7 @@ from diffusegae.data.splits import Combinations
 from diffusegae.schema import label_column
 
 MAX_ROWS = 1_000_000  # of which labels are looked at
+MAX_MEMBERS = 1000  # of which pictures may be
 MAX_VALUES, IMAGES_PER_VALUE = 2000, 4  # more values, or fewer images of each on average: a name, not an attribute
 MAX_MISSING = 0.8  # share of images
 
@@ -81,14 +81,10 @@ class LabelSurvey:
     columns: tuple[Column, ...]
     labels: Mapping[str, Int32[np.ndarray, " images"]]
     skipped: Mapping[str, int]
-    members: tuple[Member, ...]
+    members: tuple[Member, ...]  # of MAX_MEMBERS images at most, taken evenly
+    num_images: int  # that were looked at
     num_repeated: int
     is_whole: bool
-
-    @property
-    def num_images(self) -> int:
-        """Images that were looked at."""
-        return len(self.members)
 
     @property
     def combinations(self) -> Combinations:
@@ -102,8 +98,7 @@ class LabelSurvey:
 
     def associations(self, names: Sequence[str]) -> list[Association]:
         """Return how far each of some columns follows from each other one."""
-        found = self.combinations
-        return [associate(found, given, given, follows, follows) for given, follows in permutations(names, 2)]
+        return associate(self.combinations, {name: name for name in names})
 
 
 def survey_labels(source: ListedConfig, names: Sequence[str]) -> LabelSurvey:
@@ -126,12 +121,14 @@ def survey_labels(source: ListedConfig, names: Sequence[str]) -> LabelSurvey:
         raise SourceError(f"the source holds no picture that can be used; left out: {dict(skipped)}")
     table = pa.concat_tables(tables).slice(0, MAX_ROWS)
     found = [_column(name, table[label_column(name)]) for name in names]
-    places = zip(*(table[place].to_pylist() for place in (PATH, OFFSET, SIZE, PACKING)), strict=True)
+    sample = table.take(np.unique(np.linspace(0, table.num_rows - 1, MAX_MEMBERS).astype(int)))
+    places = zip(*(sample[place].to_pylist() for place in (PATH, OFFSET, SIZE, PACKING)), strict=True)
     return LabelSurvey(
         columns=tuple(column for column, _ in found),
         labels={column.name: labels for column, labels in found},
         skipped=dict(skipped),
         members=tuple(Member(*place) for place in places),
+        num_images=table.num_rows,
         num_repeated=table.num_rows - len(table[KEY].unique()),
         is_whole=count <= MAX_ROWS,
     )

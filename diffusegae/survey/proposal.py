@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from diffusegae.config.yaml_text import flow_yaml
-from diffusegae.data.association import TOO_CLOSE
+from diffusegae.data.association import TOO_CLOSE, Association
 from diffusegae.data.groups import GroupIndex
 from diffusegae.data.sources.listed import ListedConfig
 from diffusegae.survey.labels import Column, LabelSurvey
@@ -70,7 +70,8 @@ def propose(labels: LabelSurvey, pictures: PictureSurvey, num_gpus: int) -> Prop
         raise SurveyError(f"none of the pictures that were tried can be read: {dict(pictures.problems)}")
     left_out = {column.name: column.problem for column in labels.columns if column.problem}
     usable = [column for column in labels.columns if not column.problem]
-    instances = _nest(labels, usable, left_out)
+    pairs = labels.associations([column.name for column in usable])
+    instances = _nest(pairs, usable, left_out)
     kept = [column for column in usable if column.name not in left_out]
     richest = sorted(kept, key=lambda column: -column.bits)[:MAX_ATTRIBUTES]
     for column in kept:
@@ -93,14 +94,14 @@ def propose(labels: LabelSurvey, pictures: PictureSurvey, num_gpus: int) -> Prop
         image_size=size,
         takes=takes,
         left_out=left_out,
-        warnings=tuple(_warnings(labels, pictures, [column.name for column in kept], size)),
+        warnings=tuple(_warnings(labels, pictures, pairs, [column.name for column in kept], size)),
     )
 
 
-def _nest(labels: LabelSurvey, usable: Sequence[Column], left_out: dict[str, str]) -> dict[str, str]:
+def _nest(pairs: Sequence[Association], usable: Sequence[Column], left_out: dict[str, str]) -> dict[str, str]:
     """Find the columns that always tell another one; return attribute → column of instances, and leave these out."""
     sizes = {column.name: len(column.values) for column in usable}
-    always = [pair for pair in labels.associations(list(sizes)) if pair.share == 1]
+    always = [pair for pair in pairs if pair.share == 1]
     instances: dict[str, str] = {}
     for pair in always:
         if sizes[pair.given] == sizes[pair.follows] and pair.given not in left_out:
@@ -126,8 +127,10 @@ def _widths(columns: Sequence[Column]) -> list[int]:
     return [int(width) for width in np.diff(ends, prepend=0)]
 
 
-def _warnings(labels: LabelSurvey, pictures: PictureSurvey, names: Sequence[str], size: int) -> list[str]:
-    found = [str(pair) for pair in labels.associations(names) if pair.strength >= TOO_CLOSE]
+def _warnings(
+    labels: LabelSurvey, pictures: PictureSurvey, pairs: Sequence[Association], names: Sequence[str], size: int
+) -> list[str]:
+    found = [str(pair) for pair in pairs if pair.strength >= TOO_CLOSE and {pair.given, pair.follows} <= set(names)]
     rows = labels.matrix(names)[:PLANNED_ROWS]
     share = float(GroupIndex(rows, 1).has_group(np.arange(len(rows))).mean())
     if share < 1:
