@@ -264,8 +264,8 @@ class Pipeline:
         def write(output: Path) -> None:
             (output / SUMMARY).write_text(summary)
             (output / METRICS).write_text(json.dumps(metrics, indent=1, sort_keys=True))
-            notes = [f"{association}." for association in self.manifest.associations]
-            write_evaluation(subjects, true, self.config, self.schema, output, curves=self._curves(), notes=notes)
+            curves, notes = self._curves(), self.manifest.notes
+            write_evaluation(subjects, true, self.config, self.schema, output, curves=curves, notes=notes)
 
         self.publish("evaluate", self.layout.evaluation, write, metrics)
         return summary

@@ -108,7 +108,7 @@ class Comparison:
         (true,) = measure_all([assign(self.config, pipeline.layout.images, "", compared=True)], "compare: references")
         studied = self._studied()
         notes = [f"Missing: {name}: {reason}." for name, reason in failures.items()]
-        notes += [f"{association}." for association in pipeline.manifest.associations]
+        notes += pipeline.manifest.notes
         by_stage = ", ".join(
             f"{stage} {s:,.0f} s" for stage, s in stage_seconds(Candidate("", OURS, self.config, STAGES[-1])).items()
         )

@@ -51,8 +51,7 @@ class Member(NamedTuple):
 
 def container_kind(uri: str) -> ContainerKind:
     """Tell what a URI holds by its name; SourceError if nothing is there or it is another kind of archive."""
-    if not storage.exists(uri):
-        raise SourceError(f"{uri}: nothing is there; check the address in data.source")
+    require_there(uri)
     if storage.is_folder(uri):
         return "folder"
     if uri.lower().endswith(".zip"):
@@ -60,6 +59,12 @@ def container_kind(uri: str) -> ContainerKind:
     if uri.lower().endswith(".tar"):
         return "tar"
     raise SourceError(f"{uri}: expected a folder, a .zip or an uncompressed .tar; unpack it or pack it as one of these")
+
+
+def require_there(uri: str) -> None:
+    """Refuse an address where nothing is."""
+    if not storage.exists(uri):
+        raise SourceError(f"{uri}: nothing is there; check the address in data.source")
 
 
 def archive_kind(uri: str) -> ContainerKind:

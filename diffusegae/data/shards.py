@@ -120,6 +120,11 @@ class Manifest(BaseModel):
         """Rows that training never sees."""
         return self.num_rows - self.num_train
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of figures should know of the set, in sentences."""
+        return [f"{association}." for association in self.associations]
+
     def known(self, column: str) -> npt.NDArray[np.bool_]:
         """Tell which values of a column have a training image."""
         return np.asarray(self.train_counts[column]) > 0

@@ -191,12 +191,6 @@ def numbered(count: int) -> tuple[str, ...]:
     return tuple(str(value) for value in range(count))
 
 
-def require_there(uri: str) -> None:
-    """Refuse an address where nothing is."""
-    if not storage.exists(uri):
-        raise SourceError(f"{uri}: nothing is there; check the address in data.source")
-
-
 def _to_listing(block: Block, within: RowNumbers, columns: Sequence[str]) -> Listing:
     places = pa.array(within)
     rows = pa.array(within + block.first)

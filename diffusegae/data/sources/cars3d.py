@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from diffusegae import storage
+from diffusegae.data.containers import require_there
 from diffusegae.data.records import SourceError
 from diffusegae.data.sources.arrays import (
     ArrayConfig,
@@ -23,7 +24,6 @@ from diffusegae.data.sources.arrays import (
     Rows,
     name_values,
     numbered,
-    require_there,
 )
 from diffusegae.data.sources.state import combined
 

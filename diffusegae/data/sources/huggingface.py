@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from diffusegae import storage
-from diffusegae.data.containers import PICTURE_ENDINGS, STORED, Member
+from diffusegae.data.containers import PICTURE_ENDINGS, STORED, Member, require_there
 from diffusegae.data.index import Listing
 from diffusegae.data.records import Skipped, SourceError
 from diffusegae.data.sources.listed import ContainerReader, ListedConfig
@@ -144,8 +144,7 @@ class _Files(NamedTuple):
 
 def _find(uri: str) -> _Files:
     root = storage.resolve(uri)
-    if not storage.exists(root):
-        raise SourceError(f"{uri}: nothing is there; check the address in data.source")
+    require_there(uri)
     if not storage.is_folder(root):
         if not root.lower().endswith(_PARQUET):
             raise SourceError(f"{uri}: expected a folder or a .parquet file; set data.source.uri")

@@ -19,7 +19,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from diffusegae import storage
-from diffusegae.data.containers import data_offset
+from diffusegae.data.containers import data_offset, require_there
 from diffusegae.data.index import read_index
 from diffusegae.data.records import SourceError
 from diffusegae.data.sources.arrays import (
@@ -29,7 +29,6 @@ from diffusegae.data.sources.arrays import (
     Pixels,
     RowNumbers,
     Rows,
-    require_there,
 )
 from diffusegae.data.sources.listed import IndexedSource
 from diffusegae.data.sources.source import Opening

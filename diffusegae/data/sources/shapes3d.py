@@ -15,6 +15,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from diffusegae import storage
+from diffusegae.data.containers import require_there
 from diffusegae.data.records import SourceError
 from diffusegae.data.sources.arrays import (
     BLOCK_ROWS,
@@ -25,7 +26,6 @@ from diffusegae.data.sources.arrays import (
     Rows,
     consecutive,
     name_values,
-    require_there,
 )
 from diffusegae.data.sources.state import archive_state
 
