@@ -15,6 +15,7 @@ def main() -> None:
     options.add_argument(
         "--ablations", action="store_true", help="also train and measure the recipe with one thing changed"
     )
+    options.add_argument("--report-only", action="store_true", help="write the report of what is measured so far")
     options.add_argument("--methods", nargs="+", help="the same as --set compare.methods=[...]")
     arguments = options.parse_args()
     if arguments.methods:
@@ -23,7 +24,8 @@ def main() -> None:
     connect(arguments.address)
     from diffusegae.comparison.road import Comparison
 
-    print(Comparison(config, arguments.seeds, arguments.ablations).run())
+    comparison = Comparison(config, arguments.seeds, arguments.ablations)
+    print(comparison.report() if arguments.report_only else comparison.run())
 
 
 if __name__ == "__main__":

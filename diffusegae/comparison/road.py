@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from diffusegae import storage
 from diffusegae.comparison.candidates import (
@@ -88,7 +89,7 @@ class Comparison:
         works = [work for candidate in self.candidates for work in self._works(candidate)]
         unique = list({work.name: work for work in works}.values())
         failures = run_all(unique, self.config.compare.concurrent)
-        summary = self._report(failures)
+        summary = self.report(failures)
         if failures:
             reasons = "\n".join(f"  {name}: {reason}" for name, reason in failures.items())
             raise ComparisonError(
@@ -96,8 +97,11 @@ class Comparison:
             )
         return summary
 
-    def _report(self, failures: Mapping[str, str]) -> str:
-        """Write report.html and results.json of all that is measured; return where they are, or why they are not."""
+    def report(self, failures: Mapping[str, str] = MappingProxyType({})) -> str:
+        """Write report.html and results.json of all that is measured so far; return where they are, and what lacks.
+
+        Trains and measures nothing but the references, the true pictures among themselves.
+        """
         subjects: dict[str, list[Judged]] = {}
         for candidate in plan_candidates(self.config, self.num_seeds):
             if (judged := self.read(candidate)) is not None:
@@ -108,6 +112,9 @@ class Comparison:
         (true,) = measure_all([assign(self.config, pipeline.layout.images, "", compared=True)], "compare: references")
         studied = self._studied()
         notes = [f"Missing: {name}: {reason}." for name, reason in failures.items()]
+        lacking = [c.key for c in self.candidates if self.find(c) is None]
+        if lacking and not failures:
+            notes.append(f"Not measured yet: {', '.join(lacking)}.")
         notes += pipeline.manifest.notes
         by_stage = ", ".join(
             f"{stage} {s:,.0f} s" for stage, s in stage_seconds(Candidate("", OURS, self.config, STAGES[-1])).items()
@@ -125,7 +132,9 @@ class Comparison:
             )
 
         pipeline.publish("compare", self.folder, write)
-        return f"report:   {storage.join(self.folder, 'report.html')}\nresults:  {storage.join(self.folder, RESULTS)}"
+        state = f"{len(lacking)} of {len(self.candidates)} are not measured\n" if lacking else ""
+        where = f"{storage.join(self.folder, 'report.html')}\nresults:  {storage.join(self.folder, RESULTS)}"
+        return f"{state}report:   {where}"
 
     def _studied(self) -> dict[str, dict[str, list[Judged]]]:
         """Return what was measured of the ablations: question → variant → per seed; the config itself under ""."""

@@ -75,6 +75,18 @@ def test_a_second_run_does_only_what_is_missing(comparison: Comparison) -> None:
     assert written == {"report.html", "results.json"}
 
 
+def test_the_report_of_what_is_measured_so_far_names_what_is_not(comparison: Comparison) -> None:
+    before = times(Path(comparison.folder).parent)
+    more = Comparison(comparison.config, num_seeds=2)
+    assert f"{len(METHODS)} of {2 * len(METHODS)} are not measured" in more.report()
+    report = storage.read_bytes(storage.join(comparison.folder, "report.html")).decode()
+    assert "Not measured yet: diffusegae-1, paper-1, " in report
+    written = {path for path, time in times(Path(comparison.folder).parent).items() if before.get(path) != time}
+    assert {path.parent.name for path in written} == {"compare"}
+    comparison.report()
+    assert "Not measured yet" not in storage.read_bytes(storage.join(comparison.folder, "report.html")).decode()
+
+
 def test_a_method_that_fails_is_named_and_leaves_the_others_their_report(comparison: Comparison) -> None:
     broken = comparison.config.baselines.elegant.model_copy(update={"widths": (8, 2)})  # 3 attributes have no part
     baselines = comparison.config.baselines.model_copy(update={"elegant": broken})
