@@ -26,6 +26,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "diffusegae.data.index",
         "diffusegae.data.splits",
         "diffusegae.data.vehicles",
+        "diffusegae.data.combined",
+        "diffusegae.data.glyphs",
         "diffusegae.data.heroes",
     ),
     ("diffusegae.config", "diffusegae.checkpoint"),

@@ -1,7 +1,6 @@
 """The world of heroes: the values that a folder of art has, and the picture of any combination of them."""
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +10,7 @@ from jaxtyping import Integer, UInt8
 from PIL import Image
 
 from diffusegae import storage
+from diffusegae.data.combined import CombinedWorld
 from diffusegae.data.heroes.definitions import read_layer_order
 from diffusegae.data.heroes.ground import TERRAINS, draw_ground, tileset_path
 from diffusegae.data.heroes.layers import CANVAS, compose, load_layer
@@ -23,7 +23,7 @@ HERO_COLUMNS = ("body", *WARDROBE, "direction", "ground")
 
 
 @dataclass(frozen=True)
-class HeroWorld:
+class HeroWorld(CombinedWorld):
     """Every hero that a folder of art can show, in pictures of `size` pixels."""
 
     folder: str
@@ -37,25 +37,6 @@ class HeroWorld:
     def vocabularies(self) -> dict[str, tuple[str, ...]]:
         """Label column to its values."""
         return dict(zip(HERO_COLUMNS, self.values, strict=True))
-
-    @property
-    def num_combinations(self) -> int:
-        """Number of combinations of values."""
-        return math.prod(map(len, self.values))
-
-    def labels(self, combinations: Integer[np.ndarray, " n"]) -> Integer[np.ndarray, "n columns"]:
-        """Return the labels of combinations by their number, as indices into the values of HERO_COLUMNS."""
-        return np.stack(np.unravel_index(combinations, [len(values) for values in self.values]), axis=1)
-
-    def names(self, labels: Integer[np.ndarray, " columns"]) -> dict[str, str]:
-        """Return the values of one combination by column."""
-        return {
-            name: values[label] for name, values, label in zip(HERO_COLUMNS, self.values, labels.tolist(), strict=True)
-        }
-
-    def key(self, labels: Integer[np.ndarray, " columns"]) -> str:
-        """Return the key of one combination: its values."""
-        return "-".join(self.names(labels).values())
 
     def frames(
         self, labels: Integer[np.ndarray, "n columns"], draws: Sequence[int] | Integer[np.ndarray, " n"]

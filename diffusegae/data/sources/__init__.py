@@ -8,6 +8,7 @@ from diffusegae.data.sources.cars3d import Cars3dConfig
 from diffusegae.data.sources.celeba import CelebaConfig
 from diffusegae.data.sources.dsprites import DspritesConfig
 from diffusegae.data.sources.folder import FolderConfig
+from diffusegae.data.sources.glyphs import GlyphsConfig
 from diffusegae.data.sources.heroes import HeroesConfig
 from diffusegae.data.sources.huggingface import HuggingfaceConfig
 from diffusegae.data.sources.ilab import IlabConfig
@@ -19,6 +20,7 @@ from diffusegae.data.sources.webdataset import WebdatasetConfig
 
 AnySource = Annotated[
     VehiclesConfig
+    | GlyphsConfig
     | HeroesConfig
     | IlabConfig
     | FolderConfig

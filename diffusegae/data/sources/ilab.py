@@ -4,7 +4,7 @@ The name says everything: identity is the category for labels and the instance f
 Value counts differ between copies of the set, so vocabularies come from the names found.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import pyarrow as pa
@@ -18,7 +18,6 @@ from diffusegae.data.records import Skipped
 from diffusegae.data.sources.listed import ContainerReader, ListedConfig
 from diffusegae.data.sources.listings import LISTED_ROWS, member_tables
 from diffusegae.data.sources.state import container_state
-from diffusegae.schema import AttributeSpec
 
 LABEL_COLUMNS = ("category", "instance", "background", "pose", "light", "focus")
 _NAME = (
@@ -37,11 +36,7 @@ class IlabConfig(ListedConfig):
         description="Folder, .zip, .tar or folder of .tar files that holds category-iNNNN-bNNNN-cNN-rNN-lN-fN files.",
     )
     addresses: ClassVar[tuple[str, ...]] = ("uri",)
-
-    def columns(self, attributes: Mapping[str, AttributeSpec]) -> tuple[str, ...]:
-        """Return all columns that the names tell, whatever the attributes read."""
-        del attributes
-        return LABEL_COLUMNS
+    own_columns: ClassVar[tuple[str, ...]] = LABEL_COLUMNS
 
     def reader(self) -> ContainerReader:
         """Return what reads the files; SourceError if nothing is there."""

@@ -79,6 +79,7 @@ class SourceConfig(Config):
 
     kind: str
     addresses: ClassVar[tuple[str, ...]] = ()  # fields that hold a path or URI
+    own_columns: ClassVar[tuple[str, ...]] = ()  # label columns that the rows get whatever the attributes read
 
     def absolute(self) -> dict[str, JsonValue]:
         """Return the settings, with addresses that hold in any process: what decides which images there are."""
@@ -86,10 +87,12 @@ class SourceConfig(Config):
         return settings | {name: storage.resolve(str(settings[name])) for name in self.addresses}
 
     def columns(self, attributes: Mapping[str, AttributeSpec]) -> tuple[str, ...]:
-        """Return the label columns that the rows get, by default those that the attributes read, each once.
+        """Return the label columns that the rows get: the source's own, else those that the attributes read, each once.
 
         Rows call them so; what the source itself calls one is `schema.source_column` of it.
         """
+        if self.own_columns:
+            return self.own_columns
         named = [spec.columns(name) for name, spec in attributes.items()]
         return tuple(dict.fromkeys(column for pair in named for column in pair))
 

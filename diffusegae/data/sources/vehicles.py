@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,6 @@ from diffusegae.data.records import Skipped, SourceImage
 from diffusegae.data.sources.source import Opening, SourceConfig, plan_units
 from diffusegae.data.splits import Combinations
 from diffusegae.data.vehicles import VehicleWorld
-from diffusegae.schema import AttributeSpec
 
 VEHICLE_COLUMNS = ("category", "instance", "background", "pose")
 
@@ -28,11 +27,7 @@ class VehiclesConfig(SourceConfig):
     num_poses: int = Field(6, description="Turntable angles.")
     seed: int = Field(0, description="Seed of instances and textures.")
     jitter: float = Field(1.0, ge=0, description="Scale of the small camera and light jitter per instance and pose.")
-
-    def columns(self, attributes: Mapping[str, AttributeSpec]) -> tuple[str, ...]:
-        """Return all columns, whatever the attributes read."""
-        del attributes
-        return VEHICLE_COLUMNS
+    own_columns: ClassVar[tuple[str, ...]] = VEHICLE_COLUMNS
 
     def world(self, image_size: int) -> VehicleWorld:
         """Return the world in pictures of a size."""
