@@ -10,7 +10,7 @@ from diffusegae.data.sources.folder import FolderConfig
 from tests.tiny import PRESETS
 
 
-@pytest.mark.parametrize("name", ["smoke", "quick", "glyphs", "heroes32", "heroes64", "vehicles64", "paper"])
+@pytest.mark.parametrize("name", ["smoke", "quick", "glyphs", "hard", "heroes32", "heroes64", "vehicles64", "paper"])
 def test_presets_load(name: str) -> None:
     assert load_config(name, [], PRESETS).name == name
 
@@ -100,7 +100,7 @@ def test_the_old_keys_of_a_source_are_read_with_a_warning(
 
 
 def test_an_unknown_preset_lists_the_known() -> None:
-    known = "fast64, glyphs, heroes32, heroes64, mini, paper, quick, smoke, vehicles64"
+    known = "fast64, glyphs, hard, heroes32, heroes64, mini, paper, quick, smoke, vehicles64"
     with pytest.raises(ConfigError, match=rf"unknown preset or file 'fast'; presets: {known}"):
         load_config("fast", [], PRESETS)
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from diffusegae.data.records import Skipped, SourceImage
 from diffusegae.data.sources.source import Opening, SourceConfig, plan_units
 from diffusegae.data.splits import Combinations
-from diffusegae.data.vehicles import VehicleWorld
+from diffusegae.data.vehicles import Look, VehicleWorld
 
 VEHICLE_COLUMNS = ("category", "instance", "background", "pose")
 
@@ -21,7 +21,10 @@ class VehiclesConfig(SourceConfig):
     """The embedded toy vehicles: any combination can be rendered, so the truth of every edit is known."""
 
     kind: Literal["vehicles"] = "vehicles"
-    num_kinds: int = Field(10, description="Kinds of vehicle.")
+    look: Look = Field(
+        "toy", description="toy, or hard: patterned bodies on clutter, lights from anywhere, a camera that tilts."
+    )
+    num_kinds: int = Field(10, description="Kinds of vehicle, up to 20.")
     num_instances: int = Field(2, description="Instances per kind.")
     num_backgrounds: int = Field(111, description="Background textures.")
     num_poses: int = Field(6, description="Turntable angles.")

@@ -50,7 +50,12 @@ class Livery:
 
     def paint(self) -> Colour:
         """Draw any paint, for a load."""
-        return _rgb(*_PAINTS[int(self.random.integers(len(_PAINTS)))])
+        return draw_paint(self.random)
+
+
+def draw_paint(random: np.random.Generator) -> Colour:
+    """Draw any of the paints."""
+    return _rgb(*_PAINTS[int(random.integers(len(_PAINTS)))])
 
 
 def draw_livery(kind: int, instance: int, seed: int) -> Livery:

@@ -3,23 +3,30 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from diffusegae.data.vehicles.scene import Layer, composite, draw_layer, draw_view
+from diffusegae.data.vehicles.clutter import clutter
+from diffusegae.data.vehicles.scene import Layer, Stray, composite, draw_layer, draw_view
 from diffusegae.data.vehicles.shapes import KINDS, build_vehicle
+from diffusegae.data.vehicles.skins import Skin
 from diffusegae.data.vehicles.solids import Mesh
-from diffusegae.data.vehicles.textures import texture_stack
+from diffusegae.data.vehicles.textures import texture, texture_stack
 
 # iLab-20M's six usual rotations, in steps of 45 degrees.
 _ILAB_ROTATIONS = (1, 2, 3, 4, 6, 7)
+Look = Literal["toy", "hard"]
+# In the hard look lights stand anywhere, cameras tilt, and vehicles are off the centre.
+_STRAY = {"toy": Stray(), "hard": Stray(7.0, 6.0, 0.09, 0.05, 180.0, 6.0, 25.0)}
 
 
 @dataclass(frozen=True)
 class VehicleWorld:
-    """Hold the counts, size and seed of a world; rendering depends on nothing else.
+    """Hold the counts, size, seed and look of a world; rendering depends on nothing else.
 
+    The hard look has patterned bodies, cluttered backgrounds, lights from anywhere and a camera that tilts and shifts.
     Raises ValueError for a count or size out of range.
     """
 
@@ -30,6 +37,7 @@ class VehicleWorld:
     size: int = 32
     seed: int = 0
     jitter: float = 1.0
+    look: Look = "toy"
 
     def __post_init__(self) -> None:
         _require("num_kinds", self.num_kinds, 2, len(KINDS))
@@ -88,7 +96,7 @@ class VehicleWorld:
 
     @property
     def _backgrounds(self) -> npt.NDArray[np.uint8]:
-        return texture_stack(self.num_backgrounds, self.size, self.seed)
+        return texture_stack(self.num_backgrounds, self.size, self.seed, clutter if self.look == "hard" else texture)
 
 
 # The caches belong to the process, so a world stays a few numbers when it is sent to another one.
@@ -102,8 +110,9 @@ def _foreground(world: VehicleWorld, kind: int, instance: int, pose: int, draw: 
     degrees = world.pose_degrees(pose)
     entropy = [world.seed, 31, kind, instance, round(degrees * 1000)]
     random = np.random.default_rng([*entropy, draw] if draw else entropy)
-    view = draw_view(degrees, world.jitter, random)
-    return draw_layer(_mesh(kind, instance, world.seed), view, world.size)
+    view = draw_view(degrees, world.jitter, random, _STRAY[world.look])
+    skin = Skin(kind, instance, world.seed) if world.look == "hard" else None
+    return draw_layer(_mesh(kind, instance, world.seed), view, world.size, skin)
 
 
 def _require(name: str, value: int | float, low: int | float, high: int | float) -> None:

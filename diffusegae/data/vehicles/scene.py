@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from diffusegae.data.vehicles.raster import coverage, front_facing, rasterise
+from diffusegae.data.vehicles.skins import Skin
 from diffusegae.data.vehicles.solids import Array, Mesh
 
 ELEVATION_DEGREES = 27.0
@@ -28,13 +29,31 @@ _CACHED_VALUES = 1 << 16
 
 @dataclass(frozen=True)
 class View:
-    """Hold the camera and light of one picture: angles in degrees, shift and zoom as fractions of the frame."""
+    """Hold the camera and light of one picture: angles in degrees, shift and zoom as fractions of the frame.
+
+    `roll` tilts the camera to the side; `light_turn` and `light_lift` turn the light about the vertical and raise it.
+    """
 
     azimuth: float
     elevation: float = ELEVATION_DEGREES
     zoom: float = 1.0
     shift: tuple[float, float] = (0.0, 0.0)
     light_turn: float = 0.0
+    roll: float = 0.0
+    light_lift: float = 0.0
+
+
+@dataclass(frozen=True)
+class Stray:
+    """Hold how far a view's parts may stray from where they are without jitter, in a view's units."""
+
+    azimuth: float = 3.0
+    elevation: float = 1.5
+    zoom: float = 0.025
+    shift: float = 0.012
+    light_turn: float = 10.0
+    roll: float = 0.0
+    light_lift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,20 +64,22 @@ class Layer:
     keep: npt.NDArray[np.uint16]
 
 
-def draw_view(azimuth: float, jitter: float, random: np.random.Generator) -> View:
-    """Draw a view near `azimuth`; `jitter` scales how far it may stray (0 = not at all)."""
-    stray = random.uniform(-1.0, 1.0, size=6) * jitter
+def draw_view(azimuth: float, jitter: float, random: np.random.Generator, most: Stray = Stray()) -> View:
+    """Draw a view near `azimuth`; `jitter` scales how far it may stray (0 = not at all) of `most`."""
+    stray = random.uniform(-1.0, 1.0, size=8) * jitter
     return View(
-        azimuth=azimuth + 3.0 * stray[0],
-        elevation=ELEVATION_DEGREES + 1.5 * stray[1],
-        zoom=1.0 + 0.025 * stray[2],
-        shift=(0.012 * stray[3], 0.012 * stray[4]),
-        light_turn=10.0 * stray[5],
+        azimuth=azimuth + most.azimuth * stray[0],
+        elevation=ELEVATION_DEGREES + most.elevation * stray[1],
+        zoom=1.0 + most.zoom * stray[2],
+        shift=(most.shift * stray[3], most.shift * stray[4]),
+        light_turn=most.light_turn * stray[5],
+        roll=most.roll * stray[6],
+        light_lift=most.light_lift * stray[7],
     )
 
 
-def draw_layer(mesh: Mesh, view: View, size: int) -> Layer:
-    """Draw a vehicle with its rim and soft ground shadow once, for all backgrounds."""
+def draw_layer(mesh: Mesh, view: View, size: int, skin: Skin | None = None) -> Layer:
+    """Draw a vehicle with its rim and soft ground shadow once, for all backgrounds; its body in a skin if given."""
     samples = max(2, -(-_MIN_SAMPLED_SIZE // size))
     sampled = samples * size
     placed = mesh.rotated(np.radians(view.azimuth - 90.0), axis=2)
@@ -70,7 +91,10 @@ def draw_layer(mesh: Mesh, view: View, size: int) -> Layer:
     seen = fragments.triangles
     normals = np.einsum("pc,pci->pi", fragments.weights, placed.normals[facing][seen])
     flat = np.zeros((sampled * sampled, 4))
-    flat[fragments.pixels, :3] = _shade(normals, placed.colours[facing][seen], light, view)
+    colours = placed.colours[facing][seen]
+    if skin:
+        colours = skin.paint(colours, np.einsum("pc,pci->pi", fragments.weights, mesh.corners[facing][seen]))
+    flat[fragments.pixels, :3] = _shade(normals, colours, light, view)
     flat[fragments.pixels, 3] = 1.0
     picture = flat.reshape(sampled, sampled, 4)
     small = _downsample(picture, samples)
@@ -95,7 +119,7 @@ def composite(backgrounds: npt.NDArray[np.uint8], layer: Layer) -> npt.NDArray[n
 
 def _light(view: View) -> Array:
     turn = np.radians(view.light_turn)
-    x, y, z = _LIGHT
+    x, y, z = np.array(_LIGHT) * (1.0, 1.0, 1.0 + np.sin(np.radians(view.light_lift)))
     light = np.array([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn), z])
     return np.asarray(light / np.linalg.norm(light))
 
@@ -104,22 +128,24 @@ def _project(corners: Array, shadow: Array, view: View, size: int) -> tuple[Arra
     """Project to pixels so that the vehicle fills the frame; return its screen, nearness, and the shadow's screen."""
     low, high = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
     centre, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
-    screen, nearness = _perspective(corners - centre, radius, view.elevation)
+    screen, nearness = _perspective(corners - centre, radius, view)
     left_top, right_bottom = screen.min(axis=(0, 1)), screen.max(axis=(0, 1))
     extent = right_bottom - left_top
     scale = view.zoom * size * min(_FILL_WIDTH / extent[0], _FILL_HEIGHT / extent[1])
     offset = size * (np.array([0.5, 0.5 + _SINK]) + view.shift) - scale * (left_top + right_bottom) / 2
-    shadow_screen, _ = _perspective(shadow - centre, radius, view.elevation)
+    shadow_screen, _ = _perspective(shadow - centre, radius, view)
     return screen * scale + offset, nearness, shadow_screen * scale + offset
 
 
-def _perspective(points: Array, radius: float, elevation_degrees: float) -> tuple[Array, Array]:
+def _perspective(points: Array, radius: float, view: View) -> tuple[Array, Array]:
     """Return screen x and y (downwards) in world units at the turntable's centre, and one over relative depth."""
-    sine, cosine = np.sin(np.radians(elevation_degrees)), np.cos(np.radians(elevation_degrees))
+    sine, cosine = np.sin(np.radians(view.elevation)), np.cos(np.radians(view.elevation))
     towards = points[..., 2] * sine - points[..., 1] * cosine
     nearness = 1.0 / (1.0 - towards / (_CAMERA_DISTANCE * radius))
     up = points[..., 2] * cosine + points[..., 1] * sine
-    return np.stack([points[..., 0] * nearness, -up * nearness], axis=-1), nearness
+    across, down = points[..., 0] * nearness, -up * nearness
+    sine, cosine = np.sin(np.radians(view.roll)), np.cos(np.radians(view.roll))
+    return np.stack([cosine * across - sine * down, sine * across + cosine * down], axis=-1), nearness
 
 
 def _shade(normals: Array, colours: Array, light: Array, view: View) -> Array:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from diffusegae.data.vehicles import craft, road
+from diffusegae.data.vehicles import craft, road, works
 from diffusegae.data.vehicles.livery import Livery, draw_livery
 from diffusegae.data.vehicles.solids import Mesh
 
@@ -19,6 +19,14 @@ _BUILDERS: dict[str, Callable[[Livery], Mesh]] = {
     "boat": craft.boat,
     "f1car": road.f1car,
     "tractor": craft.tractor,
+    "motorbike": works.motorbike,
+    "excavator": works.excavator,
+    "forklift": works.forklift,
+    "tram": works.tram,
+    "airship": works.airship,
+    "submarine": works.submarine,
+    "sailboat": works.sailboat,
+    "rocket_car": works.rocket_car,
 }
 
 KINDS: tuple[str, ...] = tuple(_BUILDERS)

@@ -130,9 +130,11 @@ def texture(background: int, size: int, seed: int) -> npt.NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=4)
-def texture_stack(backgrounds: int, size: int, seed: int) -> npt.NDArray[np.uint8]:
-    """Draw the first `backgrounds` textures as one read-only array [backgrounds, size, size, 3]."""
-    stack = np.stack([texture(background, size, seed) for background in range(backgrounds)])
+def texture_stack(
+    backgrounds: int, size: int, seed: int, draw: Callable[[int, int, int], npt.NDArray[np.uint8]] = texture
+) -> npt.NDArray[np.uint8]:
+    """Draw the first `backgrounds` backgrounds as one read-only array [backgrounds, size, size, 3]."""
+    stack = np.stack([draw(background, size, seed) for background in range(backgrounds)])
     stack.flags.writeable = False
     return stack
 

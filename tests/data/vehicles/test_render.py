@@ -5,11 +5,12 @@ import pickle
 import numpy as np
 import pytest
 
-from diffusegae.data.vehicles import KINDS, VehicleWorld
+from diffusegae.data.vehicles import KINDS, Look, VehicleWorld
 from diffusegae.data.vehicles.render import _foreground, _mesh
 from diffusegae.data.vehicles.scene import draw_layer, draw_view
 from diffusegae.data.vehicles.textures import texture_stack
 
+LOOKS: tuple[Look, ...] = ("hard", "toy")
 _WORLD = VehicleWorld(num_kinds=3, num_instances=2, num_backgrounds=7, seed=3)
 
 
@@ -39,6 +40,21 @@ def test_a_draw_moves_camera_and_light_and_nothing_else() -> None:
     # Draw 0 is the picture that data sets hold since before there were draws.
     view = draw_view(_WORLD.pose_degrees(3), 1.0, np.random.default_rng([3, 31, 2, 1, 180_000]))
     np.testing.assert_array_equal(_foreground(_WORLD, 2, 1, 3, 0).ink, draw_layer(_mesh(2, 1, 3), view, 32).ink)
+
+
+def test_the_hard_look_is_of_the_same_vehicles_seen_from_further_off_the_usual_view() -> None:
+    hard, toy = (VehicleWorld(num_kinds=20, num_instances=2, num_backgrounds=3, seed=3, look=look) for look in LOOKS)
+
+    def spread(world: VehicleWorld) -> float:
+        shapes = np.stack([_foreground(world, 4, 1, 2, draw).keep[..., 0] == 0 for draw in range(12)])
+        return float(np.stack(shapes).std(axis=0).mean())
+
+    assert spread(hard) > 2 * spread(toy)
+    still = [VehicleWorld(num_kinds=20, seed=3, num_backgrounds=3, jitter=0.0, look=look) for look in LOOKS]
+    silhouettes = [_foreground(world, 15, 1, 2, 0).keep for world in still]
+    np.testing.assert_array_equal(*silhouettes)  # without jitter the skin and the background alone differ
+    inks = [_foreground(world, 15, 1, 2, 0).ink for world in still]
+    assert (inks[0] != inks[1]).any(axis=-1).mean() > 0.05
 
 
 def test_counts_of_a_world_do_not_change_a_picture() -> None:
@@ -81,7 +97,7 @@ def test_other_numbers_of_poses_are_evenly_spaced() -> None:
     ("name", "value"),
     [
         ("num_kinds", 1),
-        ("num_kinds", 13),
+        ("num_kinds", 21),
         ("num_instances", 0),
         ("num_backgrounds", 1),
         ("num_poses", 17),

@@ -14,8 +14,8 @@ def _painted(mesh: Mesh, colour: tuple[float, float, float]) -> Array:
     return np.asarray(mesh.corners[np.all(mesh.colours == np.array(colour), axis=1)])
 
 
-def test_there_are_twelve_kinds() -> None:
-    assert len(set(KINDS)) == len(KINDS) == 12
+def test_there_are_twenty_kinds() -> None:
+    assert len(set(KINDS)) == len(KINDS) == 20
 
 
 @_EVERY_KIND
