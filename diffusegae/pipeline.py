@@ -49,6 +49,7 @@ from diffusegae.evaluation.pieces import Assignment, assign
 from diffusegae.evaluation.results import Finding, Judged, Subjects
 from diffusegae.evaluation.subjects import load_subject
 from diffusegae.evaluation.tasks import measure_all, run_remotely
+from diffusegae.evaluation.told import check_told, find_told
 from diffusegae.forecast import Forecast, Workload
 from diffusegae.report.evaluation_page import Curves, summary_text, write_evaluation
 from diffusegae.schema import AttributeSchema, build_schema
@@ -223,6 +224,10 @@ class Pipeline:
         write_latent_manifest(self.layout.latents, manifest)
         return manifest
 
+    def check_told(self) -> None:
+        """Say what z_sem tells of each attribute; UntoldError if it is too little for stages 2 and 3 to edit by."""
+        check_told(find_told(self.layout.latents, self.schema, self.config.tune), self.config.pretrain.min_told)
+
     def _forecast_encoding(self, missing: Sequence[int], encoded: int) -> Forecast:
         """Say what encoding some shards will take; return the forecast."""
         shards = [self.manifest.shards[number] for number in missing]
@@ -301,6 +306,7 @@ class Pipeline:
         keep_plan(self.config, self.layout.images)  # that it can't be judged is said before it is trained
         self.train("pretrain")
         self.encode()
+        self.check_told()
         self.train("refine")
         self.train("finetune")
         tracking, version = self.config.tracking, self.register().version

@@ -1,4 +1,4 @@
-"""Encode all images to z_sem with the pre-trained encoder: python jobs/encode.py --config quick."""
+"""Encode all images to z_sem and say what it tells of them: python jobs/encode.py --config quick."""
 
 from jobs.cli import config_of, connect, parser, run
 
@@ -12,6 +12,7 @@ def main() -> None:
 
     pipeline = Pipeline(config)
     pipeline.encode()
+    pipeline.check_told()
     print(pipeline.layout.latents)
 
 

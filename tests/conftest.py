@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import pytest
 import ray
 
-pytest_plugins = ["tests.storage_server"]
+pytest_plugins = ["tests.storage_server", "tests.stored_latents"]
 
 
 @pytest.fixture(scope="session")

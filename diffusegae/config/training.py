@@ -72,6 +72,13 @@ class PretrainConfig(StageConfig):
     lambda_canvas: float = Field(
         0.0, ge=0, description="Weight of the squared distance of the UNet's canvas from the image; not the paper's."
     )
+    min_told: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="What z_sem must tell of every attribute before stage 2 may begin: the share of validation images"
+        " that a probe reads right, 0 being the commonest value's share.",
+    )
 
 
 class RefineConfig(GroupStageConfig):

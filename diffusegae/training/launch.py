@@ -34,7 +34,8 @@ from diffusegae.training.workload import stage_workload
 
 logger = logging.getLogger(__name__)
 
-REPORTING = {"report_every_samples", "checkpoint_every_samples", "grid_every_samples"}  # don't change the result
+# What doesn't change the result.
+REPORTING = {"report_every_samples", "checkpoint_every_samples", "grid_every_samples", "min_told"}
 RAY_SNAPSHOT = "checkpoint_manager_snapshot.json"
 WORKER_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}
 

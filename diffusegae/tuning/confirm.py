@@ -19,10 +19,10 @@ import yaml
 from diffusegae import storage
 from diffusegae.config.load import validate_config
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.data.latent_split import Split, read_test_split
 from diffusegae.tracking.runs import RunLogger, finish_run
 from diffusegae.tuning.job import SweepError, SweepJob
 from diffusegae.tuning.ledger import Report
-from diffusegae.tuning.rows import Split, read_test_split
 from diffusegae.tuning.score import ERROR, LEAK, OWN, SCORE
 from diffusegae.tuning.space import schema_at
 from diffusegae.tuning.sweep import open_run

@@ -19,9 +19,9 @@ from ray.tune.search.optuna import OptunaSearch
 
 from diffusegae import storage
 from diffusegae.config.tuning import TuneConfig
+from diffusegae.data.latent_split import Split
 from diffusegae.tuning.job import SweepJob
 from diffusegae.tuning.ledger import Ledger, Report, Status, TrialRecord
-from diffusegae.tuning.rows import Split
 from diffusegae.tuning.score import SCORE
 from diffusegae.tuning.space import config_at, dimensions_of, distributions_of, own_point, schema_at
 from diffusegae.tuning.trial import DIVERGED, Trial, run_trial

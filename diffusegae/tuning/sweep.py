@@ -13,6 +13,7 @@ from pathlib import Path
 
 from diffusegae import storage
 from diffusegae.config.base import Config
+from diffusegae.data.latent_split import read_validation_split
 from diffusegae.data.latents import read_latent_manifest
 from diffusegae.tracking.runs import RunLogger, finish_run, open_stage_run
 from diffusegae.training.launch import stage_fingerprint
@@ -20,7 +21,6 @@ from diffusegae.tuning.job import SweepError, SweepJob
 from diffusegae.tuning.ledger import Ledger
 from diffusegae.tuning.picture import draw_sweep
 from diffusegae.tuning.results import read_results, winner_of, write_pareto, write_table, write_winner
-from diffusegae.tuning.rows import read_validation_split
 from diffusegae.tuning.search import search
 from diffusegae.tuning.space import check_space, dimensions_of
 

@@ -26,6 +26,7 @@ from diffusegae.checkpoint import (
 )
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.feed import Feed, FeedBatch, GroupSampler
+from diffusegae.data.latent_split import LatentRows, Split
 from diffusegae.data.records import LATENT
 from diffusegae.editing.latents import local_checkpoint
 from diffusegae.metrics.probe import LabelledCodes, measure_parts
@@ -36,7 +37,6 @@ from diffusegae.training.stages import Stage, StageInputs
 from diffusegae.training.step import Averages, TrainingError, TrainingState
 from diffusegae.tuning.ledger import Report
 from diffusegae.tuning.matrix import ProbeMatrix
-from diffusegae.tuning.rows import LatentRows, Split
 from diffusegae.tuning.score import WORST, score_of
 
 DIVERGED = "diverged"  # reported by a trial whose loss is no number; it ends there

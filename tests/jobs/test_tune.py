@@ -15,8 +15,8 @@ from diffusegae.schema import build_schema
 from diffusegae.tuning.ledger import Ledger
 from tests.jobs import road
 from tests.stored_images import write_images
+from tests.stored_latents import WIDTH, write_latents
 from tests.tiny import save_tiny_checkpoint, smoke_config
-from tests.tuning.conftest import WIDTH, write_latents
 
 pytestmark = pytest.mark.e2e
 

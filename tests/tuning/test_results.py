@@ -23,7 +23,7 @@ from diffusegae.tuning.results import (
 )
 from diffusegae.tuning.space import dimensions_of, own_point
 from diffusegae.tuning.trial import DIVERGED
-from tests.tuning.conftest import sweep_config
+from tests.stored_latents import sweep_config
 
 CONFIG = sweep_config("name=mine")
 DIMENSIONS = dimensions_of(CONFIG)

@@ -11,7 +11,7 @@ from diffusegae.tuning.search import NUMBER, POINT, REPORT, REPORTED, LedgerAsha
 from diffusegae.tuning.space import dimensions_of, own_point
 from diffusegae.tuning.trial import DIVERGED
 from diffusegae.tuning.watch import Watch
-from tests.tuning.conftest import sweep_config
+from tests.stored_latents import sweep_config
 
 
 class LedgerOnly(Watch):

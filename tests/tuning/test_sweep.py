@@ -18,7 +18,7 @@ from diffusegae.tuning.ledger import Ledger, Report
 from diffusegae.tuning.space import SpaceError, dimensions_of, own_point
 from diffusegae.tuning.sweep import open_run, plan_fingerprint, run_sweep
 from diffusegae.tuning.watch import Watch
-from tests.tuning.conftest import sweep_config
+from tests.stored_latents import sweep_config
 
 
 @pytest.fixture(scope="module")

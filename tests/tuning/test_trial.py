@@ -9,16 +9,16 @@ import torch
 
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.feed import Feed, GroupSampler
+from diffusegae.data.latent_split import LatentRows, Split
 from diffusegae.data.records import LATENT
 from diffusegae.schema import AttributeSchema
 from diffusegae.training.stages import StageInputs
 from diffusegae.training.step import TrainingState
 from diffusegae.training.table import STAGES
 from diffusegae.tuning.ledger import Report
-from diffusegae.tuning.rows import LatentRows, Split
 from diffusegae.tuning.score import ERROR, LEAK, OWN, SCORE, WORST
 from diffusegae.tuning.trial import DIVERGED, Trial, run_trial
-from tests.tuning.conftest import sweep_config
+from tests.stored_latents import sweep_config
 
 CPU = torch.device("cpu")
 SHORT = ("refine.num_samples=128", "refine.learning_rate=0.004")

@@ -1,7 +1,7 @@
-"""The latents of a sweep, in memory: rows to fit a GAE to and rows to judge it by.
+"""Latents in memory, cut in two: rows to fit a GAE or a probe to, and rows to judge it by.
 
-A sweep cuts the training rows in two, by a permutation that the sweep's seed fixes; the held-out rows, the test split,
-are not read. Only the confirmation fits to training rows and judges by held-out ones.
+Whatever chooses something cuts the training rows, by a permutation that `tune.seed` fixes, and does not read the
+held-out rows, the test split. Only a sweep's confirmation fits to training rows and judges by held-out ones.
 """
 
 from collections.abc import Iterator, Sequence

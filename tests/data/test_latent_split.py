@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from diffusegae.data.latent_split import Split, SplitError, read_test_split, read_validation_split
 from diffusegae.data.latents import LatentError
 from diffusegae.data.records import MISSING
 from diffusegae.schema import AttributeSchema
-from diffusegae.tuning.rows import Split, SplitError, read_test_split, read_validation_split
-from tests.tuning.conftest import COLUMNS, sweep_config
+from tests.stored_latents import COLUMNS, sweep_config
 
 
 def keys(z: np.ndarray) -> set[bytes]:
