@@ -12,6 +12,7 @@ atomically, so a launch that finds it damaged drops it; the checkpoints' names t
 import hashlib
 import json
 import logging
+import math
 import time
 
 from pydantic import BaseModel, ConfigDict
@@ -34,7 +35,12 @@ from diffusegae.training.workload import stage_workload
 
 logger = logging.getLogger(__name__)
 
-REPORTING = {"report_every_samples", "checkpoint_every_samples", "grid_every_samples"}  # don't change the result
+REPORTING = {  # don't change the result
+    "report_every_samples",
+    "checkpoint_every_samples",
+    "checkpoint_every_minutes",
+    "grid_every_samples",
+}
 RAY_SNAPSHOT = "checkpoint_manager_snapshot.json"
 WORKER_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}
 
@@ -234,5 +240,6 @@ def _addresses(job: TrainingJob, result: Result) -> tuple[str, str]:
     best_by = job.settings.best_by
     if not best_by or not result.best_checkpoints:
         return last, last
-    best, _ = min(result.best_checkpoints, key=lambda kept: float(kept[1][f"{job.stage}/{best_by}"]))
-    return last, address_of(best)
+    scores = [float(metrics[f"{job.stage}/{best_by}"]) for _, metrics in result.best_checkpoints]
+    best = min(range(len(scores)), key=lambda number: (math.isnan(scores[number]), scores[number]))  # nan: not measured
+    return last, address_of(result.best_checkpoints[best][0])

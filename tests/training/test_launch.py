@@ -1,10 +1,13 @@
 """Launching: what is done is not done again, and another config under the same name is refused, before any training."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ray.air.result import Result
+from ray.train import Checkpoint
 
 from diffusegae.config.load import ConfigError
 from diffusegae.config.pipeline import PipelineConfig
@@ -109,6 +112,7 @@ def test_a_fingerprint_follows_what_decides_the_result_and_nothing_else() -> Non
     base = fingerprint()
     assert fingerprint("storage=/elsewhere", "name=other", "resources.num_workers=2") == base
     assert fingerprint("pretrain.report_every_samples=16", "refine.learning_rate=1") == base
+    assert fingerprint("pretrain.checkpoint_every_samples=16", "pretrain.checkpoint_every_minutes=1") == base
     changed = [
         fingerprint("seed=1"),
         fingerprint("pretrain.learning_rate=1"),
@@ -176,3 +180,13 @@ def test_stages_after_the_first_depend_on_the_one_before_alone() -> None:
     assert accepted_fingerprints(config, "refine", "x", "these") == [stage_fingerprint(config, "refine", "x")]
     first = accepted_fingerprints(config, "pretrain", "", "these")
     assert first == [stage_fingerprint(config, "pretrain", "these"), stage_fingerprint(config, "pretrain", "")]
+
+
+@pytest.mark.parametrize("scores", [[3.0, 1.0, math.nan], [math.nan, 1.0, 3.0]], ids=str)
+def test_the_best_checkpoint_is_one_that_was_measured(scores: list[float]) -> None:
+    kept = [
+        (Checkpoint(f"/run/{number}"), {"pretrain/simple": score, "samples_seen": number})
+        for number, score in enumerate(scores)
+    ]
+    result = Result(metrics=kept[-1][1], checkpoint=kept[-1][0], error=None, path="/run", best_checkpoints=kept)
+    assert launch._addresses(job_of(smoke_config("pretrain.best_by=simple")), result) == ("/run/2", "/run/1")
