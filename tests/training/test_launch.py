@@ -35,11 +35,32 @@ def job_of(config: PipelineConfig) -> TrainingJob:
 def test_a_finished_stage_is_returned_without_training(tmp_path: Path) -> None:
     config = smoke_config()
     fingerprint = stage_fingerprint(config, "pretrain", "")
-    done = StageDone(stage="pretrain", fingerprint=fingerprint, checkpoint="somewhere", seconds=1.0)
+    done = StageDone(stage="pretrain", fingerprint=fingerprint, checkpoint="/somewhere", seconds=1.0)
     (tmp_path / "pretrain").mkdir()
     (tmp_path / "pretrain" / "done.json").write_text(done.model_dump_json())
     assert launch_stage(job_of(config), str(tmp_path)) == done
     assert read_done(str(tmp_path), "refine") is None
+
+
+@pytest.mark.parametrize("kind", ["now", "before"])
+def test_a_finished_stage_is_found_where_its_storage_was_moved_to(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "run" / "stages", tmp_path / "elsewhere" / "stages"
+    address = str(old / "pretrain" / "run" / "checkpoint_000000000320")
+    result = Result(metrics={}, checkpoint=Checkpoint(address), error=None, path=str(old))
+    monkeypatch.setattr(launch, "_fit", lambda job, folder: result)
+    monkeypatch.setattr(launch, "stage_workload", lambda job: Workload("pretrain", 1, "samples"))
+    job = job_of(smoke_config("data.lanes=1"))
+    done = launch_stage(job, str(old))
+    assert (done.checkpoint, done.best) == (address, address)
+    assert "/" not in (old / "pretrain" / "done.json").read_text().replace("run/checkpoint_", "")
+    if kind == "before":  # addresses were noted whole
+        (old / "pretrain" / "done.json").write_text(done.model_dump_json())
+    assert read_done(str(old), "pretrain") == done
+    new.parent.mkdir()
+    old.rename(new)
+    assert launch_stage(job, str(new)).checkpoint == str(new / "pretrain" / "run" / "checkpoint_000000000320")
 
 
 def test_a_name_that_belongs_to_another_config_is_refused(tmp_path: Path) -> None:
