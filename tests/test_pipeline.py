@@ -9,7 +9,8 @@ import torch
 from diffusegae import pipeline, storage
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.shards import write_manifest
-from diffusegae.pipeline import STAGES, Layout, Pipeline, value_codes
+from diffusegae.layout import Layout
+from diffusegae.pipeline import STAGES, Pipeline, value_codes
 from diffusegae.schema import AttributeSpec, build_schema
 from diffusegae.training.launch import LaunchError, StageDone
 from diffusegae.training.stages import StageName
