@@ -9,7 +9,6 @@ import math
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffusegae import storage
-from diffusegae.baselines.table import BASELINES
 from diffusegae.checkpoint import read_meta
 from diffusegae.config.compare import OURS
 from diffusegae.config.pipeline import PipelineConfig
@@ -51,6 +49,7 @@ from diffusegae.evaluation.subjects import load_subject
 from diffusegae.evaluation.tasks import measure_all, run_remotely
 from diffusegae.evaluation.told import check_told, find_told
 from diffusegae.forecast import Forecast, Workload
+from diffusegae.layout import Layout
 from diffusegae.report.evaluation_page import Curves, summary_text, write_evaluation
 from diffusegae.schema import AttributeSchema, build_schema
 from diffusegae.tracking.registry import RegisteredModel, register_model
@@ -77,48 +76,6 @@ CURVES: dict[StageName, tuple[str, ...]] = {
     "refine": ("reconstruction", "swap", "rebuilt_ratio"),
     "finetune": ("simple", "rebuilt_ratio"),
 }
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where a pipeline keeps its things: URIs below `<storage>/<name>`; what it shares, below `<storage>/<base>`."""
-
-    root: str
-    base: str
-    images: str  # image shards and their manifest
-
-    @classmethod
-    def of(cls, config: PipelineConfig) -> "Layout":
-        """Return the layout of a config's storage and names."""
-        root = storage.resolve(config.storage)
-        base = config.base or config.name
-        images = storage.join(root, config.image_set, "images")
-        return cls(storage.join(root, config.name), storage.join(root, base), images)
-
-    @property
-    def latents(self) -> str:
-        """Latent shards, their statistics and manifest."""
-        return storage.join(self.base, "latents")
-
-    @property
-    def tuning(self) -> str:
-        """Trials, tables and winner of a sweep."""
-        return storage.join(self.root, "tune")
-
-    def stages(self, stage: StageName) -> str:
-        """Return the folder in which a stage or a baseline has its own."""
-        if stage in BASELINES:
-            return storage.join(self.root, "baselines")
-        return storage.join(self.base if stage == "pretrain" else self.root, "stages")
-
-    def profile(self, stage: StageName) -> str:
-        """Return where the trace of a stage's steps is put."""
-        return storage.join(self.root, "profile", f"{stage}.json.gz")
-
-    @property
-    def evaluation(self) -> str:
-        """Report, figures and pictures."""
-        return storage.join(self.root, "evaluation")
 
 
 class Pipeline:

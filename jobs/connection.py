@@ -9,20 +9,14 @@ import os
 import socket
 from collections.abc import Callable
 
+from jobs.local_ray import local_environment
+
 JOB_ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
-LOCAL_ENVIRONMENT = {
-    "RAY_AUTH_MODE": "disabled",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # every listener on loopback
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",  # Ray's default of 15 starves its workers beside anything else that runs
-    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
 }
 DATA_CPUS = 2  # logical CPUs beside the trainer's, so that Ray Data's tasks can run
 ANSWER_SECONDS = 10.0
@@ -32,15 +26,18 @@ class NoRayError(ConnectionError):
     """No Ray to run on."""
 
 
-def connect(address: str, more: Callable[[], dict[str, str]] = dict) -> str:
+def connect(address: str, more: Callable[[], dict[str, str]] = dict, check: Callable[[], object] = lambda: None) -> str:
     """Connect to a cluster, or start Ray for this machine alone, with more of an environment; return its dashboard.
+
+    `check` runs in that environment before anything is started, and ends the job by what it raises.
 
     Raises:
         NoRayError: nothing answers at the address, or Ray does not start here.
     """
     is_local = not (address or "RAY_ADDRESS" in os.environ or "RAY_JOB_ID" in os.environ)
-    for name, value in {**JOB_ENVIRONMENT, **(LOCAL_ENVIRONMENT | more() if is_local else {})}.items():
+    for name, value in {**JOB_ENVIRONMENT, **(local_environment() | more() if is_local else {})}.items():
         os.environ.setdefault(name, value)
+    check()
     import ray
 
     if not is_local:
@@ -49,7 +46,7 @@ def connect(address: str, more: Callable[[], dict[str, str]] = dict) -> str:
     cpus = (os.cpu_count() or 1) + DATA_CPUS
     try:
         local = ray.init(address="local", num_cpus=cpus, dashboard_host="127.0.0.1", logging_level=logging.WARNING)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # whose type Ray leaves open: of a start that took too long it is Exception itself
         reason = str(error).strip().splitlines()[0]
         raise NoRayError(
             f"Ray does not start on this machine: {reason}. Try again where the machine is busy or short of memory, set"

@@ -12,7 +12,7 @@ def main() -> None:
     connect(arguments.address)
     from diffusegae.data.ingest import ingest
     from diffusegae.data.splits import STRATA
-    from diffusegae.pipeline import Layout
+    from diffusegae.layout import Layout
 
     layout = Layout.of(config)
     rate = config.resources.rates.get("ingest", 0.0)

@@ -4,12 +4,11 @@ Run it as a module: as a script, this file would hide the package `serve`.
 """
 
 import argparse
-import os
 import signal
 from pathlib import Path
+from typing import Any
 
-import yaml
-
+from diffusegae.config.pipeline import PipelineConfig
 from jobs.cli import config_of, connect, parser, run
 from serve.proxy import local_environment
 
@@ -32,27 +31,16 @@ def main() -> None:
     )
     arguments = options.parse_args()
     config = config_of(arguments)
-    os.environ.setdefault("PYTHONPATH", str(ROOT))  # Serve's processes import `serve` by its name
-    dashboard = connect(arguments.address, local_environment)
+    more = {"PYTHONPATH": str(ROOT)}  # Serve's processes import `serve` by its name
+    dashboard = connect(
+        arguments.address, lambda: more | local_environment(), lambda: _deployment(arguments, config, check=True)
+    )
     import ray
 
-    from diffusegae.data.shards import has_manifest
-    from diffusegae.pipeline import Layout
-    from diffusegae.tracking.runs import tracking_uri
-    from serve.control import deploy, deployment_config
-    from serve.security import require_safe_address
+    from serve.control import deploy
 
-    require_safe_address(arguments.host, bool(arguments.tokens))
-    images = Layout.of(config).images
-    args = {
-        "tracking_uri": arguments.tracking_uri or tracking_uri(config),
-        "model_uri": arguments.model_uri or f"models:/{config.tracking.model_name}@{config.tracking.alias}",
-        "gallery": images if has_manifest(images) else "",
-        "tokens": str(Path(arguments.tokens).absolute()) if arguments.tokens else "",
-        **{key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in arguments.argument)},
-    }
     working_dir = str(ray.get_runtime_context().runtime_env.get("working_dir", ""))  # of a submitted job
-    deploy(dashboard, deployment_config(args, arguments.host, arguments.port, working_dir), START_SECONDS)
+    deploy(dashboard, _deployment(arguments, config, working_dir), START_SECONDS)
     print(_examples(arguments, tuple(config.data.attributes), dashboard), flush=True)
     for ending in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
         signal.signal(ending, signal.default_int_handler)
@@ -62,6 +50,18 @@ def main() -> None:
         from ray import serve
 
         serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _deployment(
+    arguments: argparse.Namespace, config: PipelineConfig, working_dir: str = "", check: bool = False
+) -> dict[str, Any]:
+    from serve.control import checked, deployment_config, served_by
+
+    tokens = str(Path(arguments.tokens).absolute()) if arguments.tokens else ""
+    named = {"tracking_uri": arguments.tracking_uri, "model_uri": arguments.model_uri, "tokens": tokens}
+    args = served_by(config, named, arguments.argument)
+    deployment = deployment_config(args, arguments.host, arguments.port, working_dir)
+    return checked(deployment) if check else deployment
 
 
 def _examples(arguments: argparse.Namespace, names: tuple[str, ...], dashboard: str) -> str:

@@ -6,20 +6,26 @@ the other version beside the one that answers, and takes over; no request fails 
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 
 from diffusegae.config.load import ConfigError
+from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.data.shards import has_manifest
+from diffusegae.layout import Layout
 from diffusegae.tracking.registry import move_alias
+from diffusegae.tracking.runs import tracking_uri
 
 from .app import ServeArgs, describe_models, editor_name, model_source
 from .editors import CHECK_SECONDS, load_model
 from .ingress import ServedModels
 from .messages import ServedModel
+from .security import require_safe_address
 
 CONFIG_FILE = Path(__file__).with_name("config.yaml")
 APPLICATION, INGRESS = "diffusegae", "Ingress"
@@ -29,6 +35,39 @@ Config = dict[str, Any]
 
 class DeploymentError(RuntimeError):
     """Serve could not do what was asked; what ran before still runs."""
+
+
+def served_by(config: PipelineConfig, named: Mapping[str, str], words: Sequence[str] = ()) -> Config:
+    """Return the arguments that serve a pipeline's model, with its pictures as a gallery if it has some.
+
+    Those that are named and not empty take the place of the config's, and words as max_replicas=2 that of any.
+    """
+    images, tracking = Layout.of(config).images, config.tracking
+    pairs = (word.partition("=") for word in words)
+    return {
+        "tracking_uri": named.get("tracking_uri") or tracking_uri(config),  # which there is not for every storage
+        "model_uri": f"models:/{tracking.model_name}@{tracking.alias}",
+        "gallery": images if has_manifest(images) else "",
+        **{key: value for key, value in named.items() if value},
+        **{key: yaml.safe_load(value) for key, _, value in pairs},
+    }
+
+
+def checked(config: Config) -> Config:
+    """Return a deployment's config if, as found here in seconds, nothing is wrong that would end it after minutes.
+
+    Raises:
+        ConfigError: an unknown or wrong argument, or an address of other machines without tokens.
+        TrackingError: MLflow does not answer, or has no such model, or not its files.
+    """
+    try:
+        args = ServeArgs.model_validate(config["applications"][0]["args"])
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise ConfigError(f"arguments of the service: {wrong}; there are {', '.join(ServeArgs.model_fields)}") from None
+    require_safe_address(args.host, bool(args.tokens))
+    describe_models(args)
+    return config
 
 
 def deployment_config(args: Mapping[str, Any], host: str, port: int, working_dir: str = "") -> Config:
@@ -131,6 +170,12 @@ def _wait(dashboard: str, seconds: float, is_done: Callable[[Config], bool]) -> 
         if is_done(application):
             return
         if application["status"] in ("DEPLOY_FAILED", "UNHEALTHY"):
-            raise DeploymentError(f"{APPLICATION} is {application['status']}: {application['message']}")
+            raise DeploymentError(f"{APPLICATION} is {application['status']}: {_reason(application['message'])}")
         if time.monotonic() > deadline:
             raise DeploymentError(f"{APPLICATION} is still {application['status']} after {seconds:g} s")
+
+
+def _reason(message: str) -> str:
+    """Return what Serve says of a failure, of a traceback only the last line."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1] if "Traceback (most recent call last):" in message else " ".join(lines)

@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "diffusegae.data.heroes",
     ),
     ("diffusegae.config", "diffusegae.checkpoint"),
+    ("diffusegae.layout",),
     ("diffusegae.models", "diffusegae.diffusion", "diffusegae.data"),
     ("diffusegae.metrics",),
     ("diffusegae.editing", "diffusegae.tracking", "diffusegae.losses", "diffusegae.baselines"),

@@ -9,7 +9,8 @@ import torch
 from diffusegae import pipeline, storage
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.shards import write_manifest
-from diffusegae.pipeline import STAGES, Layout, Pipeline, value_codes
+from diffusegae.layout import Layout
+from diffusegae.pipeline import STAGES, Pipeline, value_codes
 from diffusegae.schema import AttributeSpec, build_schema
 from diffusegae.training.launch import LaunchError, StageDone
 from diffusegae.training.stages import StageName
@@ -56,7 +57,7 @@ def test_value_codes_are_measured_on_the_device_at_hand(tmp_path: Path, monkeypa
 
 def finish_stage(config: PipelineConfig, stage: StageName, images: str) -> None:
     """Note that a stage was trained on images of that content."""
-    done = StageDone(stage=stage, fingerprint="f", images=images, checkpoint="somewhere", seconds=1.0)
+    done = StageDone(stage=stage, fingerprint="f", images=images, checkpoint="/somewhere", seconds=1.0)
     path = storage.join(Layout.of(config).stages(stage), stage, "done.json")
     storage.write_bytes(path, done.model_dump_json().encode())
 
@@ -85,12 +86,12 @@ def test_stages_of_before_images_had_a_hash_are_taken_with_a_warning(
 ) -> None:
     pipeline = pipeline_on(tmp_path, "others")
     finish_stage(pipeline.config, "pretrain", "")
-    assert pipeline.job("refine").weights == "somewhere"
+    assert pipeline.job("refine").weights == "/somewhere"
     assert "whether it was trained on these images isn't known" in caplog.text
 
 
 def test_old_runs_on_old_images_are_taken_in_silence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pipeline = pipeline_on(tmp_path, "")
     finish_stage(pipeline.config, "pretrain", "")
-    assert pipeline.job("refine").weights == "somewhere"
+    assert pipeline.job("refine").weights == "/somewhere"
     assert not caplog.text

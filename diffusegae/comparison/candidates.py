@@ -12,7 +12,8 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import StageConfig
 from diffusegae.data.shards import has_manifest, read_manifest
 from diffusegae.evaluation.pieces import Assignment, Extent, assign
-from diffusegae.pipeline import STAGE_BEFORE, STAGES, Layout
+from diffusegae.layout import Layout
+from diffusegae.pipeline import STAGE_BEFORE, STAGES
 from diffusegae.training.launch import StageDone, accepted_fingerprints, read_done
 from diffusegae.training.stages import StageName, images_of, members_of
 

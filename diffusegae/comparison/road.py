@@ -35,7 +35,8 @@ from diffusegae.evaluation.results import (
 from diffusegae.evaluation.subjects import load_subject
 from diffusegae.evaluation.tasks import log_here, measure_all
 from diffusegae.evaluation.ways import read_note
-from diffusegae.pipeline import STAGE_BEFORE, STAGES, Layout, Pipeline, training_seconds
+from diffusegae.layout import Layout
+from diffusegae.pipeline import STAGE_BEFORE, STAGES, Pipeline, training_seconds
 from diffusegae.report.comparison_page import write_comparison
 
 logger = logging.getLogger(__name__)

@@ -38,6 +38,9 @@ class StageConfig(Config):
     compile: bool = Field(False, description="Compile loss and networks with torch.compile.")
     report_every_samples: int = Field(6400, gt=0, description="Samples between two reports of metrics.")
     checkpoint_every_samples: int = Field(25600, gt=0, description="Samples between two checkpoints.")
+    checkpoint_every_minutes: float = Field(
+        5, ge=0, description="Minutes after a checkpoint in which there is another one, however few samples; 0: never."
+    )
     grid_every_samples: int = Field(51200, gt=0, description="Samples between two pictures.")
     best_by: str = Field(
         "", description="Reported metric whose lowest value marks the best checkpoint, which is kept beside the last."

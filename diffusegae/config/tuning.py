@@ -12,7 +12,7 @@ from diffusegae.config.training import RefineConfig
 # Settings of stage 2 that do not change what it learns, or that a sweep sets itself.
 _NOT_SEARCHED = {
     "num_samples", "accumulate", "precision", "channels_last", "compile", "report_every_samples",
-    "checkpoint_every_samples", "grid_every_samples", "best_by", "hand_on",
+    "checkpoint_every_samples", "checkpoint_every_minutes", "grid_every_samples", "best_by", "hand_on",
 }  # fmt: skip
 EVERY_WIDTH = "data.attributes.*.width"
 _WIDTH_PARTS = ("data.attributes.", ".width")

@@ -13,6 +13,8 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from diffusegae.tracking.moved import follow_artifacts
+
 SQLITE = "sqlite:///"
 _ANSWER_SECONDS = 5.0
 
@@ -30,7 +32,10 @@ def connect(uri: str, create: bool = False) -> MlflowClient:
     if uri.startswith(("http://", "https://")):
         _require_answer(uri)
     elif uri.startswith(SQLITE):
-        _require_database(Path(uri.removeprefix(SQLITE)), create)
+        database = Path(uri.removeprefix(SQLITE)).absolute()
+        _require_database(database, create)
+        with explained(uri):
+            follow_artifacts(database, database.parent)
     with explained(uri):
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 

@@ -24,6 +24,7 @@ from diffusegae.checkpoint import META, CheckpointMeta, read_meta, read_tensors,
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.tracking import pyfunc
 from diffusegae.tracking.client import TrackingError, connect, explained
+from diffusegae.tracking.moved import ARTIFACTS
 
 CHECKPOINT_IN_MODEL, VALUES = "data/checkpoint", "values"
 FINGERPRINT_TAG, STAGE_TAG, ALIAS_TAG = "diffusegae.fingerprint", "diffusegae.stage", "diffusegae.alias"
@@ -130,8 +131,13 @@ def read_registered_values(uri: str, model_uri: str) -> dict[str, Tensor]:
 
 
 def _download(uri: str, model: RegisteredModel, file: str, destination: Path) -> Path:
+    source = f"{model.source}/{CHECKPOINT_IN_MODEL}{file}"
+    if "://" not in source and not Path(source).exists():
+        raise TrackingError(
+            f"the files of {model.uri} are not where {uri} has them: {source} does not exist. Where the storage was"
+            f" moved, move its mlflow.db and {ARTIFACTS} together, and give jobs/pipeline.py its new address once"
+        )
     with explained(uri):
-        source = f"{model.source}/{CHECKPOINT_IN_MODEL}{file}"
         return Path(download_artifacts(artifact_uri=source, dst_path=str(destination), tracking_uri=uri))
 
 

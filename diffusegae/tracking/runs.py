@@ -25,6 +25,7 @@ from diffusegae import storage
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.images import encode_image
 from diffusegae.tracking.client import SQLITE, TrackingError, connect, explained
+from diffusegae.tracking.moved import ARTIFACTS, follow_artifacts
 from diffusegae.tracking.system_metrics import SECONDS_BETWEEN_SAMPLES, SystemMonitor
 
 logger = logging.getLogger(__name__)
@@ -193,12 +194,13 @@ def _find_or_create(client: MlflowClient, uri: str, config: PipelineConfig, stag
 
 
 def _experiment_id(client: MlflowClient, uri: str, config: PipelineConfig) -> str:
-    name = config.tracking.experiment
+    name, local = config.tracking.experiment, uri.startswith(SQLITE)
+    if local and storage.is_local(config.storage):
+        follow_artifacts(Path(uri.removeprefix(SQLITE)), Path(storage.resolve(config.storage)))
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         # A server knows where its artifacts go; beside SQLite they would go to the current folder.
-        local = uri.startswith(SQLITE)
-        location = storage.join(storage.resolve(config.storage), "mlflow-artifacts") if local else None
+        location = storage.join(storage.resolve(config.storage), ARTIFACTS) if local else None
         try:
             return client.create_experiment(name, artifact_location=location)
         except MlflowException:  # another process made it in between

@@ -12,6 +12,7 @@ atomically, so a launch that finds it damaged drops it; the checkpoints' names t
 import hashlib
 import json
 import logging
+import math
 import time
 
 from pydantic import BaseModel, ConfigDict
@@ -34,9 +35,15 @@ from diffusegae.training.workload import stage_workload
 
 logger = logging.getLogger(__name__)
 
-# What doesn't change the result.
-REPORTING = {"report_every_samples", "checkpoint_every_samples", "grid_every_samples", "min_told"}
+REPORTING = {  # don't change the result
+    "report_every_samples",
+    "checkpoint_every_samples",
+    "checkpoint_every_minutes",
+    "grid_every_samples",
+    "min_told",
+}
 RAY_SNAPSHOT = "checkpoint_manager_snapshot.json"
+DONE, ADDRESSES = "done.json", ("checkpoint", "last", "best")
 WORKER_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}
 
 
@@ -45,7 +52,10 @@ class LaunchError(RuntimeError):
 
 
 class StageDone(BaseModel):
-    """What is known of a finished stage; `checkpoint` is the one that the next step starts from."""
+    """What is known of a finished stage; `checkpoint` is the one that the next step starts from.
+
+    Its file holds what leads from the stage's folder to the checkpoints, so that it stays true where that is moved.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -132,14 +142,26 @@ def launch_stage(job: TrainingJob, root: str, before: str = "", images: str = ""
         best=best,
         seconds=time.monotonic() - started,
     )
-    storage.write_bytes(storage.join(folder, "done.json"), finished.model_dump_json(indent=1).encode())
+    noted = finished.model_copy(update={f: getattr(finished, f).removeprefix(f"{folder}/") for f in ADDRESSES})
+    storage.write_bytes(storage.join(folder, DONE), noted.model_dump_json(indent=1).encode())
     return finished
 
 
 def read_done(root: str, stage: StageName) -> StageDone | None:
     """Return what is known of a finished stage, None if it is not finished."""
-    path = storage.join(storage.resolve(root), stage, "done.json")
-    return StageDone.model_validate_json(storage.read_bytes(path)) if storage.exists(path) else None
+    folder = storage.join(storage.resolve(root), stage)
+    if not storage.exists(storage.join(folder, DONE)):
+        return None
+    noted = StageDone.model_validate_json(storage.read_bytes(storage.join(folder, DONE)))
+    return noted.model_copy(update={f: _address_in(folder, getattr(noted, f)) for f in ADDRESSES if getattr(noted, f)})
+
+
+def _address_in(folder: str, noted: str) -> str:
+    """Return the address of what was noted of a stage's folder: a path below it, in older files a whole address."""
+    _, of_a_run, name = noted.rpartition(f"/{folder.rpartition('/')[2]}/{RUN}/")
+    if of_a_run:
+        return storage.join(folder, RUN, name)
+    return noted if "://" in noted or noted.startswith("/") else storage.join(folder, noted)
 
 
 def _claim(folder: str, accepted: list[str], job: TrainingJob) -> tuple[str, int]:
@@ -235,5 +257,6 @@ def _addresses(job: TrainingJob, result: Result) -> tuple[str, str]:
     best_by = job.settings.best_by
     if not best_by or not result.best_checkpoints:
         return last, last
-    best, _ = min(result.best_checkpoints, key=lambda kept: float(kept[1][f"{job.stage}/{best_by}"]))
-    return last, address_of(best)
+    scores = [float(metrics[f"{job.stage}/{best_by}"]) for _, metrics in result.best_checkpoints]
+    best = min(range(len(scores)), key=lambda number: (math.isnan(scores[number]), scores[number]))  # nan: not measured
+    return last, address_of(result.best_checkpoints[best][0])

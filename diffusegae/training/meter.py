@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -58,6 +59,13 @@ class Meter:
         self._pauses: list[Pause] = []
         if self._is_cuda:
             torch.cuda.reset_peak_memory_stats(self.state.device)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave out what is done inside, as a checkpoint between two reports."""
+        begun = self._clock()
+        yield
+        self._started += self._clock() - begun
 
     def waiting(self, batches: Iterator[tuple[Any, FeedBatch]]) -> Iterator[tuple[Any, FeedBatch]]:
         """Hand on batches and measure the waits for them; the time begins when the first of them is there."""

@@ -80,8 +80,13 @@ class Averages:
 
     def drain(self) -> dict[str, float]:
         """Return the means since the last call; TrainingError if one is not a finite number."""
-        means = {name: float(mean) for name, mean in self.means().items()}
+        means = self.means_checked()
         self._sums, self._counts = {}, {}
+        return means
+
+    def means_checked(self) -> dict[str, float]:
+        """Return the means up to now, and go on adding to them; TrainingError if one is not a finite number."""
+        means = {name: float(mean) for name, mean in self.means().items()}
         for name, mean in means.items():
             if mean != mean or abs(mean) == float("inf"):
                 raise TrainingError(

@@ -19,6 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import ray.train
+import ray.train.collective
 import ray.train.torch
 import torch
 import torch.distributed
@@ -43,6 +44,7 @@ from diffusegae.training.job import TrainingJob, stage_inputs
 from diffusegae.training.journal import Journal
 from diffusegae.training.meter import Meter
 from diffusegae.training.parallel import ddp_options, send_as_bfloat16
+from diffusegae.training.save_clock import SaveClock
 from diffusegae.training.source import WorkerFeed
 from diffusegae.training.stages import Stage
 from diffusegae.training.step import Averages, TrainingError, TrainingState
@@ -108,10 +110,8 @@ def _build_state(job: TrainingJob, source: WorkerFeed) -> TrainingState:
     return TrainingState(stage, source.device, partial(_wrap, job), job.config.seed, source.rank, source.world_size)
 
 
-def _open_run(job: TrainingJob) -> RunLog | None:
-    """Return the run that the first worker writes to, opened when something is written for the first time."""
-    if ray.train.get_context().get_world_rank() or not job.run_id:
-        return None
+def _open_run(job: TrainingJob) -> RunLog:
+    """Return the job's run, opened when something is written for the first time."""
     from diffusegae.tracking.runs import RunLogger  # here: importing MLflow takes seconds that a restart would wait for
 
     run = RunLogger(job.tracking_uri, job.run_id)
@@ -169,13 +169,15 @@ class _Loop:
         self.started, self.started_at, self.spent = started, state.samples_seen, spent
         self.journal = self._open_journal()
         self.forecast = Forecast(stage_samples(job), job.config.resources.rates.get(job.stage, 0.0))
-        self.upload = threading.Semaphore()  # one at a time, so that a slow store holds training up, not the disk
+        self.upload = threading.Lock()  # one at a time, so that a slow store holds training up, not the disk
+        tell = ray.train.collective.broadcast_from_rank_zero if self.world_size > 1 else None
+        self.clock = SaveClock(60 * self.stage.config.checkpoint_every_minutes, tell)
         self.was_noticed = False
 
     @cached_property
     def run_logger(self) -> RunLog | None:
         """Where the first worker writes metrics and pictures."""
-        return _open_run(self.job)
+        return _open_run(self.job) if self.rank == 0 and self.job.run_id else None
 
     @cached_property
     def held_out(self) -> Any | None:
@@ -196,9 +198,8 @@ class _Loop:
                 self.positions[lane] = position
             if state.num_steps == STEPS_BEFORE_CHECK:
                 state.check_all_move()
-            done, is_noticed = state.samples_seen >= total, self._is_noticed()
-            if done or is_noticed or self._is_due(self.stage.config.report_every_samples):
-                self._report(done, is_noticed)
+            done = state.samples_seen >= total
+            self._save_or_report(done)
             if done:
                 self._say(self.forecast.verdict())
                 if self.run_logger is not None:
@@ -240,17 +241,41 @@ class _Loop:
             journal.drop_from(self.state.samples_seen)
         return journal
 
-    def _report(self, done: bool, is_noticed: bool) -> None:
-        """Report to Ray Train on every worker, with a checkpoint and pictures from the first when they are due."""
-        save = done or is_noticed or self._is_due(self.stage.config.checkpoint_every_samples)
-        metrics = self._metrics() if self.rank == 0 else {}
+    def _save_or_report(self, done: bool) -> None:
+        """Measure and save where the count of samples asks for it; save, too, where a notice or the clock does.
+
+        What is measured, and so which checkpoint is the best, depends on counts alone.
+        """
+        is_noticed = self._is_noticed()
+        is_timed = self.clock.is_due(self.state.num_steps, is_busy=self.upload.locked())
+        by_count = done or self._is_due(self.stage.config.checkpoint_every_samples)
+        save, waits = by_count or is_noticed or is_timed, done or is_noticed
+        if by_count or self._is_due(self.stage.config.report_every_samples):
+            metrics = self._measure(done) if self.rank == 0 else {}
+            self._report(metrics if by_count else metrics | self._never_best(), save, waits)
+            self.meter.restart()
+        elif save:
+            self.averages.means_checked()  # nothing unsound is saved
+            with self.meter.paused():
+                self._report(self._never_best(), save, waits)
+
+    def _measure(self, done: bool) -> dict[str, float]:
+        """Return a report's metrics, which the run gets, too, with a picture if one is due."""
+        metrics = self._metrics()
         if self.run_logger is not None:
             self.run_logger.log_metrics(metrics, self.state.samples_seen)
             self._paint(done)
+        return metrics
+
+    def _never_best(self) -> dict[str, float]:
+        best_by = self.stage.config.best_by
+        return {f"{self.stage.name}/{best_by}": float("nan")} if best_by else {}
+
+    def _report(self, metrics: Mapping[str, float], save: bool, waits: bool) -> None:
+        """Report to Ray Train on every worker, with a checkpoint from the first if one is to be saved."""
         if self.journal is not None:
             self.journal.flush()
         positions = self._all_positions() if save else ()
-        waits = done or is_noticed
         ray.train.report(
             {**metrics, "samples_seen": self.state.samples_seen},
             checkpoint=self._save(positions) if save and self.rank == 0 else None,
@@ -259,7 +284,8 @@ class _Loop:
             delete_local_checkpoint_after_upload=False,
             checkpoint_upload_fn=self._publish,
         )
-        self.meter.restart()
+        if save:
+            self.clock.restart()
 
     def _all_positions(self) -> tuple[Position, ...]:
         """Return where every lane stands; each worker knows those that it reads."""

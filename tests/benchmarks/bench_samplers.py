@@ -24,8 +24,8 @@ from diffusegae.data.shards import read_manifest
 from diffusegae.diffusion.samplers import SAMPLERS, SamplerName
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.loading import load_editor
+from diffusegae.layout import Layout
 from diffusegae.metrics.features import LpipsDistance
-from diffusegae.pipeline import Layout
 from diffusegae.pixels import to_tensor
 from diffusegae.training.launch import read_done
 from jobs.cli import PRESETS

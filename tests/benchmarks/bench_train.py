@@ -18,7 +18,8 @@ from diffusegae.config.load import load_config
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.shards import read_manifest
-from diffusegae.pipeline import Layout, Pipeline
+from diffusegae.layout import Layout
+from diffusegae.pipeline import Pipeline
 from diffusegae.pixels import to_tensor
 from diffusegae.schema import AttributeSchema
 from diffusegae.training.stages import StageInputs

@@ -24,3 +24,15 @@ def test_a_run_whose_driver_is_killed_continues_by_the_same_command_to_the_same_
     text = kill_drivers(chaos, times=before + 1, after=" 640/4800", latest=2.0)
     assert chaos.trials.kills == before + 1
     assert "starts at sample 0" not in text
+
+
+def test_a_run_that_saves_by_time_alone_loses_no_more_than_that_time(chaos: Chaos) -> None:
+    before, settings = chaos.trials.kills, chaos.settings
+    by_time = ("pretrain.checkpoint_every_samples=1000000000", "pretrain.checkpoint_every_minutes=0.01")
+    chaos.settings = (*settings, *(word for setting in by_time for word in ("--set", setting)))
+    try:
+        text = kill_drivers(chaos, times=before + 1, after=" 1600/4800", latest=2.0)
+    finally:
+        chaos.settings = settings
+    assert chaos.trials.kills == before + 1
+    assert "starts at sample 0" not in text

@@ -6,7 +6,7 @@ from diffusegae.comparison import ablations
 from diffusegae.comparison.ablations import Variant, config_of, plan_ablations, switched_on
 from diffusegae.config.load import load_config
 from diffusegae.config.pipeline import PipelineConfig
-from diffusegae.pipeline import Layout
+from diffusegae.layout import Layout
 from diffusegae.training.launch import stage_fingerprint
 from tests.tiny import PRESETS, smoke_config
 

@@ -18,7 +18,7 @@ from diffusegae.comparison.candidates import (
 from diffusegae.config.compare import METHODS
 from diffusegae.config.load import load_config
 from diffusegae.config.training import StageConfig
-from diffusegae.pipeline import Layout
+from diffusegae.layout import Layout
 from diffusegae.training.launch import StageDone, stage_fingerprint
 from tests.tiny import PRESETS, smoke_config
 

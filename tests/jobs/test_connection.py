@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+import ray
 
 from jobs.cli import LOG
-from jobs.connection import NoRayError, require_answer
+from jobs.connection import NoRayError, connect, require_answer
 from tests.jobs.road import ROOT
 from tests.ports import free_port
 
@@ -42,6 +43,55 @@ def test_a_folder_of_rays_that_is_too_long_is_told_in_one_line(tmp_path: Path) -
     assert line.startswith("error: Ray does not start on this machine: ")
     assert "set a shorter RAY_TMPDIR" in line
     assert "Traceback" not in done.stderr
+
+
+OWN_RAY = """
+import sys
+from jobs.connection import connect
+connect("")
+import ray
+from ray.util.state import list_nodes
+
+@ray.remote
+def known() -> list[str]:
+    return [node.node_id for node in list_nodes()]
+
+assert ray.get(known.remote()) == [node.node_id for node in list_nodes()] == [ray.get_runtime_context().get_node_id()]
+print("found", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.ray
+def test_each_of_two_rays_of_one_machine_is_found_by_its_own_processes(tmp_path: Path) -> None:
+    """Ray Train asks for the state of its actors from inside an actor, which has no address but the environment's."""
+    variables = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    variables |= {"PYTHONPATH": str(ROOT)}
+    rays: list[subprocess.Popen[bytes]] = []
+    try:
+        for _ in range(2):
+            rays.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", OWN_RAY],
+                    cwd=tmp_path, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                )
+            )  # fmt: skip
+            assert rays[-1].stdout is not None
+            assert rays[-1].stdout.readline() == b"found\n"
+    finally:
+        for each in rays:
+            each.communicate()
+    assert [each.returncode for each in rays] == [0, 0]
+
+
+def test_a_ray_that_starts_too_slowly_is_the_worlds_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        raise Exception("The current node timed out during startup.\nMore.")  # as Ray does, of no narrower type
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"})
+    with pytest.raises(NoRayError, match=r"does not start on this machine: The current node timed out .*\. Try again"):
+        connect("")
 
 
 def test_what_ray_looks_up_by_itself_is_not_asked() -> None:

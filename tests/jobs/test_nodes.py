@@ -123,7 +123,8 @@ def test_a_notice_of_preemption_saves_at_once_and_no_step_is_lost(cluster: NodeC
         cluster.add_node(resources={"trainer": 1})
     run = Run(
         *(cluster, storage, 12_000),
-        *(f"pretrain.checkpoint_every_samples={NEVER}", "pretrain.report_every_samples=160"),
+        *(f"pretrain.checkpoint_every_samples={NEVER}", "pretrain.checkpoint_every_minutes=0"),
+        "pretrain.report_every_samples=160",
     )
     run.wait_for(TRAINS)
     going = next(node for node in cluster.workers if find_workers(node.process.pid))

@@ -1,10 +1,13 @@
 """Launching: what is done is not done again, and another config under the same name is refused, before any training."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ray.air.result import Result
+from ray.train import Checkpoint
 
 from diffusegae.config.load import ConfigError
 from diffusegae.config.pipeline import PipelineConfig
@@ -32,11 +35,32 @@ def job_of(config: PipelineConfig) -> TrainingJob:
 def test_a_finished_stage_is_returned_without_training(tmp_path: Path) -> None:
     config = smoke_config()
     fingerprint = stage_fingerprint(config, "pretrain", "")
-    done = StageDone(stage="pretrain", fingerprint=fingerprint, checkpoint="somewhere", seconds=1.0)
+    done = StageDone(stage="pretrain", fingerprint=fingerprint, checkpoint="/somewhere", seconds=1.0)
     (tmp_path / "pretrain").mkdir()
     (tmp_path / "pretrain" / "done.json").write_text(done.model_dump_json())
     assert launch_stage(job_of(config), str(tmp_path)) == done
     assert read_done(str(tmp_path), "refine") is None
+
+
+@pytest.mark.parametrize("kind", ["now", "before"])
+def test_a_finished_stage_is_found_where_its_storage_was_moved_to(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "run" / "stages", tmp_path / "elsewhere" / "stages"
+    address = str(old / "pretrain" / "run" / "checkpoint_000000000320")
+    result = Result(metrics={}, checkpoint=Checkpoint(address), error=None, path=str(old))
+    monkeypatch.setattr(launch, "_fit", lambda job, folder: result)
+    monkeypatch.setattr(launch, "stage_workload", lambda job: Workload("pretrain", 1, "samples"))
+    job = job_of(smoke_config("data.lanes=1"))
+    done = launch_stage(job, str(old))
+    assert (done.checkpoint, done.best) == (address, address)
+    assert "/" not in (old / "pretrain" / "done.json").read_text().replace("run/checkpoint_", "")
+    if kind == "before":  # addresses were noted whole
+        (old / "pretrain" / "done.json").write_text(done.model_dump_json())
+    assert read_done(str(old), "pretrain") == done
+    new.parent.mkdir()
+    old.rename(new)
+    assert launch_stage(job, str(new)).checkpoint == str(new / "pretrain" / "run" / "checkpoint_000000000320")
 
 
 def test_a_name_that_belongs_to_another_config_is_refused(tmp_path: Path) -> None:
@@ -109,6 +133,7 @@ def test_a_fingerprint_follows_what_decides_the_result_and_nothing_else() -> Non
     base = fingerprint()
     assert fingerprint("storage=/elsewhere", "name=other", "resources.num_workers=2") == base
     assert fingerprint("pretrain.report_every_samples=16", "refine.learning_rate=1") == base
+    assert fingerprint("pretrain.checkpoint_every_samples=16", "pretrain.checkpoint_every_minutes=1") == base
     changed = [
         fingerprint("seed=1"),
         fingerprint("pretrain.learning_rate=1"),
@@ -176,3 +201,13 @@ def test_stages_after_the_first_depend_on_the_one_before_alone() -> None:
     assert accepted_fingerprints(config, "refine", "x", "these") == [stage_fingerprint(config, "refine", "x")]
     first = accepted_fingerprints(config, "pretrain", "", "these")
     assert first == [stage_fingerprint(config, "pretrain", "these"), stage_fingerprint(config, "pretrain", "")]
+
+
+@pytest.mark.parametrize("scores", [[3.0, 1.0, math.nan], [math.nan, 1.0, 3.0]], ids=str)
+def test_the_best_checkpoint_is_one_that_was_measured(scores: list[float]) -> None:
+    kept = [
+        (Checkpoint(f"/run/{number}"), {"pretrain/simple": score, "samples_seen": number})
+        for number, score in enumerate(scores)
+    ]
+    result = Result(metrics=kept[-1][1], checkpoint=kept[-1][0], error=None, path="/run", best_checkpoints=kept)
+    assert launch._addresses(job_of(smoke_config("pretrain.best_by=simple")), result) == ("/run/2", "/run/1")

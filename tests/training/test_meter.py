@@ -59,6 +59,19 @@ def test_figures_are_those_of_the_time_between_two_reports() -> None:
         next(handed)
 
 
+def test_a_checkpoint_between_two_reports_is_no_part_of_training() -> None:
+    clock = Clock()
+    meter = Meter(make_state("finetune"), clock)
+    handed = meter.waiting(batches(clock, [0.0, 0.5]))
+    next(handed)
+    clock.now += 2.0
+    with meter.paused():
+        clock.now += 100.0
+    next(handed)
+    clock.now += 2.0
+    assert meter.figures()["step_seconds"] == pytest.approx(4.5 / 2)
+
+
 def test_mfu_is_the_share_of_a_matrix_product_that_steps_reach(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
