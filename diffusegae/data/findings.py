@@ -24,7 +24,7 @@ from diffusegae.data.splits import Combinations
 from diffusegae.data.twins import count_copies, find_twins
 from diffusegae.schema import AttributeSchema
 
-FINDINGS = "findings.json"
+FINDINGS, DATA_PAGE = "findings.json", "data.html"  # and the page that shows them
 SHOWN_VALUES = 12  # of an attribute: the most frequent ones
 _COMPARED_VALUES = 60  # of an attribute, between which pairs that never occur are looked for
 _ABSENT, _TWINS, _PICTURES = 10, 6, 8  # absent pairs, twins of each kind, and pictures of a value that are shown
@@ -88,6 +88,7 @@ class TwinFindings(_Frozen):
 class Findings(_Frozen):
     """All that is found; `pictures` has places by attribute and shown value."""
 
+    columns: dict[str, str] = Field(description="Attribute to its label column.")
     pairs: tuple[Pair, ...]
     associations: tuple[Association, ...] = Field(description="Of every attribute by every other one.")
     partner_share: float = Field(description="Images with exact partners for a GROUP, of those that have labels.")
@@ -103,6 +104,7 @@ def find(manifest: Manifest, schema: AttributeSchema, labels: LabelTable, prints
         for rows in (np.ones(len(labels), bool), ~labels.held_out)
     )
     return Findings(
+        columns=columns,
         pairs=tuple(_pair(names, columns, every, trained) for names in combinations(columns, 2)),
         associations=tuple(associate(every, columns)),
         partner_share=partner_share(labels.matrix(schema.group_columns)),
@@ -112,7 +114,8 @@ def find(manifest: Manifest, schema: AttributeSchema, labels: LabelTable, prints
 
 
 def write_findings(uri: str, findings: Findings) -> None:
-    """Write them beside the manifest of the data set at the URI."""
+    """Write them beside the manifest of the data set at the URI; a page of earlier ones goes."""
+    storage.delete(storage.join(uri, DATA_PAGE))
     storage.write_bytes(storage.join(uri, FINDINGS), findings.model_dump_json().encode())
 
 

@@ -55,16 +55,21 @@ class Prints:
         return cls(*(np.concatenate([part[kind] for part in parts]) for kind in range(3)))
 
 
-def reduce_picture(picture: Image.Image) -> bytes:
-    """Return all that the prints of a picture need of its pixels: 384 bytes."""
-    return picture.resize((_WIDTH, _HEIGHT), Image.Resampling.BOX).tobytes()
+def reduce_picture(picture: Image.Image) -> Image.Image:
+    """Return all that the prints of an RGB picture need of its pixels: 384 bytes."""
+    width, height = picture.size
+    if width % _WIDTH or height % _HEIGHT:
+        return picture.resize((_WIDTH, _HEIGHT), Image.Resampling.BOX)
+    return picture.reduce((width // _WIDTH, height // _HEIGHT))  # the same means, in half of the time
 
 
-def make_prints(encoded: Sequence[bytes], reduced: Sequence[bytes]) -> Prints:
+def make_prints(encoded: Sequence[bytes], reduced: Sequence[Image.Image]) -> Prints:
     """Return the prints of pictures, given as they are stored and as `reduce_picture` gives them."""
     copies = b"".join(hashlib.blake2b(data, digest_size=8).digest() for data in encoded)
-    pixels: UInt8[np.ndarray, "n height width 3"]
-    pixels = np.frombuffer(b"".join(reduced), np.uint8).reshape(-1, _HEIGHT, _WIDTH, 3)
+    column = Image.new("RGB", (_WIDTH, _HEIGHT * len(reduced)))  # one array of it costs less than one of each
+    for place, picture in enumerate(reduced):
+        column.paste(picture, (0, _HEIGHT * place))
+    pixels: UInt8[np.ndarray, "n height width 3"] = np.asarray(column).reshape(-1, _HEIGHT, _WIDTH, 3)
     light = pixels.astype(np.int32) @ _LUMA
     brighter = (light[..., 1::2] - light[..., 0::2]) > _MARGIN
     outline = np.packbits(brighter.reshape(len(pixels), 64), axis=1).view(">u8")[:, 0]

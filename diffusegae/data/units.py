@@ -106,7 +106,7 @@ class UnitWriter:
         vocabularies = self.source.vocabularies
         codes = {column: {v: code for code, v in enumerate(values)} for column, values in vocabularies.items()}
         images: list[bytes] = []
-        reduced: list[bytes] = []
+        reduced: list[Image.Image] = []
         keys: list[str] = []
         labels: dict[str, list[int]] = {column: [] for column in codes}
         skipped: list[Skipped] = []
