@@ -50,6 +50,7 @@ from diffusegae.evaluation.tasks import measure_all, run_remotely
 from diffusegae.evaluation.told import check_told, find_told
 from diffusegae.forecast import Forecast, Workload
 from diffusegae.layout import Layout
+from diffusegae.report.data_page import write_data_page
 from diffusegae.report.evaluation_page import Curves, summary_text, write_evaluation
 from diffusegae.schema import AttributeSchema, build_schema
 from diffusegae.tracking.registry import RegisteredModel, register_model
@@ -114,10 +115,12 @@ class Pipeline:
             self.config.resources.rates.get("ingest", 0.0),
             refresh=refresh,
         )
+        shown = [storage.join(self.layout.images, THUMBNAILS), write_data_page(self.layout.images)]
         with tempfile.TemporaryDirectory() as folder:
-            thumbnails = Path(folder) / THUMBNAILS
-            thumbnails.write_bytes(storage.read_bytes(storage.join(self.layout.images, THUMBNAILS)))
-            RunLogger(self.tracking, self.run_id).log_file(thumbnails, "data")
+            for address in filter(None, shown):
+                local = Path(folder) / address.rpartition("/")[2]
+                local.write_bytes(storage.read_bytes(address))
+                RunLogger(self.tracking, self.run_id).log_file(local, "data")
         return manifest
 
     def train(self, stage: StageName) -> StageDone:

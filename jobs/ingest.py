@@ -13,6 +13,7 @@ def main() -> None:
     from diffusegae.data.ingest import ingest
     from diffusegae.data.splits import STRATA
     from diffusegae.layout import Layout
+    from diffusegae.report.data_page import write_data_page
 
     layout = Layout.of(config)
     rate = config.resources.rates.get("ingest", 0.0)
@@ -21,7 +22,7 @@ def main() -> None:
     print(
         f"{manifest.num_rows:,} images, {manifest.num_held_out:,} held out ({held}), skipped {dict(manifest.skipped)}"
     )
-    print(layout.images)
+    print(write_data_page(layout.images) or layout.images)
 
 
 if __name__ == "__main__":

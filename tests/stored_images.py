@@ -20,7 +20,7 @@ def paint(labels: Sequence[int], size: int = SIZE) -> npt.NDArray[np.uint8]:
     """Paint a picture: one stripe per label, whose brightness in its own channel says which."""
     pixels = np.full((size, size, 3), 40, np.uint8)
     for stripe, label in enumerate(labels):
-        pixels[8 * stripe : 8 * stripe + 8, :, stripe % 3] = 60 + 30 * label
+        pixels[8 * stripe : 8 * stripe + 8, :, stripe % 3] = (60 + 30 * label) % 256
     return pixels
 
 

@@ -42,6 +42,12 @@ class DataConfig(Config):
     )
     encoding: Encoding = Field("png", description="Encoding of the stored images.")
     quality: int = Field(92, ge=1, le=100, description="Quality of jpeg and webp.")
+    max_skipped: float = Field(
+        5.0,
+        ge=0,
+        le=100,
+        description="Percent of the source that may be unusable; above it ingest stops, and keeps what it has read.",
+    )
     shard_rows: int = Field(4096, gt=0, description="Rows per shard.")
     window_rows: int = Field(65536, gt=0, description="Rows that shuffling and GROUP planning see at a time.")
     lanes: Annotated[int, Field(gt=0)] | None = Field(

@@ -1,10 +1,8 @@
 """Ingest: from a source of images to a data set of shards and a manifest, streamed, restartable, reported."""
 
-import json
 import logging
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,22 +12,26 @@ from pydantic import JsonValue
 from diffusegae import storage
 from diffusegae.config.data import DataConfig
 from diffusegae.data.association import Association, find_associations
+from diffusegae.data.findings import find, write_findings
 from diffusegae.data.pipeline import run_units
-from diffusegae.data.records import SourceError, to_lines
+from diffusegae.data.records import SourceError
 from diffusegae.data.shards import (
     Manifest,
     Recipe,
     content_hash,
     has_manifest,
     is_shard,
+    load_labels,
     manifest_uri,
     read_manifest,
     write_manifest,
 )
+from diffusegae.data.skipped import SKIPPED, require_few, write_skipped
 from diffusegae.data.sources.source import Opening, Source, SourceConfig
 from diffusegae.data.splits import Holdout, Strata, Stratum, absent_values, require_trainable, resolve_holdout
 from diffusegae.data.thumbnails import write_contact_sheet
-from diffusegae.data.units import UnitRecord, UnitWriter, read_records, warn_of_enlarged
+from diffusegae.data.totals import Totals, done_units, read_prints
+from diffusegae.data.units import UnitWriter
 from diffusegae.forecast import Forecast, Workload
 from diffusegae.schema import AttributeSchema, SchemaError, build_schema, source_column
 
@@ -57,6 +59,7 @@ def ingest(data: DataConfig, image_size: int, uri: str, rate: float = 0.0, *, re
         RecipeError: the address holds (part of) a data set of another config.
         SourceChangedError: the address holds the data set as its source was before it changed.
         SourceError: the source is missing, damaged, holds no usable image, or lacks a column.
+        SkippedError: more of it can't be used than `data.max_skipped` allows; what could be is kept.
         SchemaError: an attribute reads a column that the data lacks, or has a single value.
         HoldoutError: the holdout names an unknown value, or leaves too little to train on.
     """
@@ -67,6 +70,7 @@ def ingest(data: DataConfig, image_size: int, uri: str, rate: float = 0.0, *, re
         manifest = read_manifest(root)
         _require_same(recipe, manifest.recipe, root)
         if not refresh:
+            require_few(manifest.skipped, manifest.num_rows, data.max_skipped, root)
             _require_unchanged(data.source, manifest, root)
             _logger.info("%s: already ingested, %s images", root, f"{manifest.num_rows:,}")
             return manifest
@@ -74,10 +78,10 @@ def ingest(data: DataConfig, image_size: int, uri: str, rate: float = 0.0, *, re
     _claim(recipe, state, root, work, refresh)
     index_uri = storage.join(work, "index")
     source = data.source.open(Opening(image_size, recipe.columns, data.shard_rows, index_uri, data.bins))
-    split = _split(data, source)
+    split = _split(data, source, root, index_uri)
     records_uri = storage.join(work, "units")
-    _run(UnitWriter(source, recipe, split.holdout, root, records_uri), read_records(records_uri), root, rate)
-    manifest = _finish(data, recipe, source, state, split, read_records(records_uri), root)
+    _run(UnitWriter(source, recipe, split.holdout, root, records_uri), done_units(records_uri), root, rate)
+    manifest = _finish(data, recipe, source, state, split, root)
     storage.delete(work)
     storage.delete_unfinished(root)
     return manifest
@@ -92,10 +96,11 @@ class _Split(NamedTuple):
     associations: tuple[Association, ...]
 
 
-def _split(data: DataConfig, source: Source) -> _Split:
+def _split(data: DataConfig, source: Source, root: str, index_uri: str) -> _Split:
     """Resolve the holdout over the source's labels, before any image is read, and check that training keeps enough."""
     schema = build_schema(data.attributes, source.vocabularies)
     found = source.combinations(tuple(dict.fromkeys([*schema.columns, *schema.group_columns])))
+    require_few(write_skipped(root, index_uri, ()), int(found.counts.sum()), data.max_skipped, root)
     holdout = resolve_holdout(data.holdout, schema, found)
     absent = absent_values(holdout, schema, found)
     seen = Strata(holdout, found.vocabularies).of(found.labels) == Stratum.SEEN
@@ -174,9 +179,8 @@ def _require_same(recipe: Recipe, there: Recipe, root: str) -> None:
         )
 
 
-def _run(writer: UnitWriter, records: Sequence[UnitRecord], root: str, rate: float) -> None:
-    """Do the units without a record, logging a forecast, progress and the time left."""
-    done = {record.unit for record in records}
+def _run(writer: UnitWriter, done: Collection[int], root: str, rate: float) -> None:
+    """Do the units that are not done, logging a forecast, progress and the time left."""
     units = [unit for unit in range(writer.source.num_units) if unit not in done]
     work = Workload("ingest", writer.source.num_units, "units")
     forecast = Forecast(work, rate, len(done))
@@ -197,44 +201,41 @@ def _run(writer: UnitWriter, records: Sequence[UnitRecord], root: str, rate: flo
     _logger.info(forecast.verdict())
 
 
-def _finish(
-    data: DataConfig,
-    recipe: Recipe,
-    source: Source,
-    state: str,
-    split: _Split,
-    records: Sequence[UnitRecord],
-    root: str,
-) -> Manifest:
-    """Check what came out, write report, sheet and, last, the manifest."""
-    skipped = _write_report(records, root)
-    shards = tuple(record.shard for record in records if record.shard)
-    if not shards:
-        example = next(item for record in records for item in record.skipped)
+def _finish(data: DataConfig, recipe: Recipe, source: Source, state: str, split: _Split, root: str) -> Manifest:
+    """Check what came out, write what was left out, sheet, findings and, last, the manifest."""
+    records_uri = storage.join(root, _WORK_FOLDER, "units")
+    totals = Totals.read(records_uri, source.vocabularies)
+    skipped = write_skipped(root, storage.join(root, _WORK_FOLDER, "index"), totals.skipped)
+    if not totals.shards:
+        example = totals.skipped[0]
         raise SourceError(f"no image could be used: {skipped}; the first: {example.path}: {example.detail}")
-    seen, pair, instance = np.sum([record.held_counts for record in records], axis=0).tolist()
+    require_few(skipped, totals.num_rows, data.max_skipped, root)
+    seen, pair, instance = totals.held_counts.tolist()
+    shards = tuple(totals.shards)
     manifest = Manifest(
         recipe=recipe,
         source_fingerprint=source.fingerprint,
         source_state=state,
         content=content_hash(source.vocabularies, shards),
         columns=source.vocabularies,
-        value_counts=_sum_counts([record.value_counts for record in records]),
-        train_counts=_sum_counts([record.train_counts for record in records]),
+        value_counts={column: tuple(counts.tolist()) for column, counts in totals.value_counts.items()},
+        train_counts={column: tuple(counts.tolist()) for column, counts in totals.train_counts.items()},
         holdout=split.holdout,
         held_counts=(seen, pair, instance),
         associations=split.associations,
-        num_rows=sum(shard.num_rows for shard in shards),
+        num_rows=totals.num_rows,
         num_train=sum(shard.num_train for shard in shards),
         shards=shards,
         skipped=skipped,
     )
     _check_values(data, manifest)
     require_trainable(split.schema, split.absent, manifest.value_counts, manifest.train_counts)
-    warn_of_enlarged(records, recipe.image_size)
+    totals.warn_of_enlarged(recipe.image_size)
     _warn_of_lacking(manifest)
     first = next(iter(data.attributes.items()))
     sheet = write_contact_sheet(root, manifest, first[1].columns(first[0])[0])
+    prints = read_prints(records_uri, manifest.num_rows)
+    write_findings(root, find(manifest, split.schema, load_labels(root, manifest), prints))
     write_manifest(root, manifest)
     _logger.info("%s: %d images in %d shards, %d skipped %s, thumbnails in %s", root, manifest.num_rows, len(shards),
                  sum(skipped.values()), skipped, sheet)  # fmt: skip
@@ -256,19 +257,6 @@ def _warn_of_lacking(manifest: Manifest) -> None:
     )
 
 
-def _write_report(records: Sequence[UnitRecord], root: str) -> dict[str, int]:
-    """Write skipped.jsonl: every file left out, by the listing or by a unit; return the number per reason."""
-    listed = storage.list_files(storage.join(root, _WORK_FOLDER, "index"), ".jsonl")
-    lines = [line for path in listed for line in storage.read_bytes(path).splitlines()]
-    lines += [line for record in records for line in to_lines(record.skipped)]
-    storage.write_bytes(storage.join(root, "skipped.jsonl"), b"".join(line + b"\n" for line in lines))
-    return dict(Counter(str(json.loads(line)["reason"]) for line in lines))
-
-
-def _sum_counts(counts: Sequence[Mapping[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
-    return {column: tuple(np.sum([part[column] for part in counts], axis=0).tolist()) for column in counts[0]}
-
-
 def _check_values(data: DataConfig, manifest: Manifest) -> None:
     """Refuse an attribute of which unreadable images left a single value, and warn of values that have no image."""
     for name, spec in data.attributes.items():
@@ -278,7 +266,7 @@ def _check_values(data: DataConfig, manifest: Manifest) -> None:
             if len(counts) - len(empty) < 2:
                 raise SchemaError(
                     f"attribute {name!r}: of column {column!r} all readable images have one value; the images of"
-                    f" {empty[:5]} were skipped: {manifest.skipped}. See skipped.jsonl"
+                    f" {empty[:5]} were skipped: {manifest.skipped}. See {SKIPPED}"
                 )
             if empty:
                 _logger.warning("column %r: no readable image has the values %s", column, empty[:20])

@@ -34,15 +34,20 @@ class Row:
 
 def write_page(folder: Path, title: str, body: Iterable[str]) -> Path:
     """Write report.html, which needs no other file, into a folder; return its path."""
+    path = folder / "report.html"
+    path.write_text(make_page(title, body), encoding="utf-8")
+    return path
+
+
+def make_page(title: str, body: Iterable[str]) -> str:
+    """Return a page that needs no other file."""
     style = (files("diffusegae.report") / "page.css").read_text(encoding="utf-8")
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{style}</style>"
     )
-    content, path = "\n".join(body), folder / "report.html"
-    document = f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{content}\n</main></body></html>\n'
-    path.write_text(document, encoding="utf-8")
-    return path
+    content = "\n".join(body)
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{content}\n</main></body></html>\n'
 
 
 def heading(text: str, level: int = 2) -> str:
@@ -80,9 +85,26 @@ def table(header: Sequence[Cell], rows: Iterable[Row], caption: str = "", groups
 
 def picture(title: str, png: bytes, caption: str) -> str:
     """Return a picture under its heading, inside the page as a data URI."""
-    source = "data:image/png;base64," + base64.b64encode(png).decode()
-    image = f'<div class="scroll" tabindex="0"><img alt="{escape(title)}" src="{source}"></div>'
+    image = f'<div class="scroll" tabindex="0">{embedded(title, png)}</div>'
     return f"{heading(title, 3)}<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def embedded(text: str, data: bytes, classes: str = "") -> str:
+    """Return a picture, given as PNG or WebP, inside the page as a data URI; `text` stands for it."""
+    kind = "webp" if data.startswith(b"RIFF") else "png"
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return f'<img{_class(classes)} alt="{escape(text)}" src="{source}">'
+
+
+def line(text: str, classes: str = "") -> str:
+    """Return a line of text as a division."""
+    return f"<div{_class(classes)}>{escape(text)}</div>"
+
+
+def bar(share: float, marked: float = 0.0) -> str:
+    """Return a bar as long as a share, the last part of it `marked` (a share of the same whole)."""
+    lengths = f"--long: {100 * share:.2f}%; --marked: {100 * marked / share if share else 0:.2f}%"
+    return f'<div class="bar"><i style="{lengths}"></i></div>'
 
 
 def block(classes: str, parts: Iterable[str]) -> str:

@@ -9,16 +9,16 @@ import numpy as np
 
 from diffusegae.config.yaml_text import flow_yaml
 from diffusegae.data.association import TOO_CLOSE, Association
-from diffusegae.data.groups import GroupIndex
+from diffusegae.data.column import Column
+from diffusegae.data.findings import partner_share
 from diffusegae.data.sources.listed import ListedConfig
-from diffusegae.survey.labels import Column, LabelSurvey
+from diffusegae.survey.labels import LabelSurvey
 from diffusegae.survey.pictures import PictureSurvey
 
 MAX_ATTRIBUTES = 8  # a GROUP holds one image more than there are attributes
 MIN_WIDTH = 6
 Z_DIS_WIDTH, HELD_OUT = 100, 20
 MANY_VALUES = 100  # of a column that tells another one always: instances of that one, rather than an attribute
-PLANNED_ROWS = 200_000  # for the share of images with exact partners
 # preset, its image size, what it took where it was measured (README, "Presets")
 ON_CPU = {False: ("mini", 32, "about 4 minutes of training on two cores"),
           True: ("quick", 32, "about 12 minutes of training on two cores")}  # fmt: skip
@@ -131,8 +131,7 @@ def _warnings(
     labels: LabelSurvey, pictures: PictureSurvey, pairs: Sequence[Association], names: Sequence[str], size: int
 ) -> list[str]:
     found = [str(pair) for pair in pairs if pair.strength >= TOO_CLOSE and {pair.given, pair.follows} <= set(names)]
-    rows = labels.matrix(names)[:PLANNED_ROWS]
-    share = float(GroupIndex(rows, 1).has_group(np.arange(len(rows))).mean())
+    share = partner_share(labels.matrix(names))
     if share < 1:
         found.append(
             f"{share:.0%} of the images have, for each attribute, another one that shares it and differs in all others;"

@@ -76,6 +76,7 @@ def stage_fingerprint(config: PipelineConfig, stage: StageName, before: str) -> 
     """
     data, model = config.data.model_dump(mode="json"), config.model.model_dump(mode="json")
     data["lanes"] = data["lanes"] or 1
+    del data["max_skipped"]  # it says what is too little to train on, not what is trained on
     if stage in (*BASELINES, "pretrain"):
         del model["gae"]
     if stage == "pretrain":

@@ -48,7 +48,7 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ilab_config(uri: str) -> DataConfig:
-    return DataConfig(source=IlabConfig(uri=uri), shard_rows=16)
+    return DataConfig(source=IlabConfig(uri=uri), shard_rows=16, max_skipped=100)
 
 
 def folder_config(root: Path, text: str, *columns: str) -> DataConfig:
@@ -57,6 +57,7 @@ def folder_config(root: Path, text: str, *columns: str) -> DataConfig:
         source=FolderConfig(images=str(root), table=str(root / "labels.csv")),
         attributes={column: AttributeSpec(width=4) for column in columns},
         shard_rows=4,
+        max_skipped=100,
     )
 
 
@@ -91,7 +92,8 @@ def test_vehicles_are_rendered_whole_and_true_on_ray(ray_cluster: None, tmp_path
     assert isinstance(image, bytes)
     assert np.array_equal(decode_image(image), world.render(1, 1, 3, 2))
     assert sorted(os.listdir(root)) == [
-        *sorted(shard.path for shard in manifest.shards), "manifest.json", "skipped.jsonl", "thumbnails.png",
+        "findings.json", *sorted(shard.path for shard in manifest.shards), "manifest.json", "skipped.jsonl",
+        "thumbnails.png",
     ]  # fmt: skip
     assert decode_image(storage.read_bytes(storage.join(root, "thumbnails.png"))).shape[1] > 3 * 64
 
@@ -187,7 +189,8 @@ def test_ilab_goes_from_bucket_to_bucket(inline: None, tmp_path: Path, s3_root: 
     assert len(load_labels(root, manifest)) == len(files)
     verify_shards(root, manifest)
     names = sorted(storage.iterate_files(root))
-    assert names == [*(shard.path for shard in manifest.shards), "manifest.json", "skipped.jsonl", "thumbnails.png"]
+    shards = [shard.path for shard in manifest.shards]
+    assert names == ["findings.json", *shards, "manifest.json", "skipped.jsonl", "thumbnails.png"]
 
 
 def test_split_and_counts_follow_from_the_rows(inline: None, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Units: pictures of all kinds in, rows and reasons out."""
 
+import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from PIL import Image
 from diffusegae.data.records import IMAGE, KEY, Skipped, SourceImage
 from diffusegae.data.shards import Recipe
 from diffusegae.data.splits import Combinations, Holdout
-from diffusegae.data.units import UnitRecord, UnitWriter, read_records, warn_of_enlarged
+from diffusegae.data.totals import Totals, iterate_records
+from diffusegae.data.units import UnitRecord, UnitWriter
 from diffusegae.images import Framing, Resize, decode_image
 from tests.picture_files import FILES, HEIGHT, PIXELS, saved
 from tests.test_images import REFUSED
@@ -50,7 +52,7 @@ def written(
         background=framing.background, encoding="png", quality=0, holdout={}, shard_rows=100,
     )  # fmt: skip
     UnitWriter(Listed(contents), recipe, Holdout(images=10), str(root), str(root / "units"))(0)
-    (record,) = read_records(str(root / "units"))
+    (record,) = iterate_records(str(root / "units"))
     rows = pq.read_table(root / record.shard.path).to_pylist() if record.shard else []
     for row in rows:
         assert row["letter"] == list(contents).index(row[KEY]) % 2
@@ -100,14 +102,16 @@ def test_enlarged_pictures_are_counted(
     }  # fmt: skip
     _, record = written(tmp_path, contents, 20, Framing(resize))
     assert (record.enlarged, record.num_rows) == (expected, 4)
+    totals = Totals.read(str(tmp_path / "units"), {"letter": ("a", "b")})
     with caplog.at_level(logging.WARNING):
-        warn_of_enlarged([record, record], 20)
-        warn_of_enlarged([record.model_copy(update={"enlarged": 0})], 20)
+        totals.warn_of_enlarged(20)
+        replace(totals, enlarged=0).warn_of_enlarged(20)
     (message,) = caplog.messages
-    assert message == f"{2 * expected} of 8 pictures are smaller than image_size 20 and were enlarged"
+    assert message == f"{expected} of 4 pictures are smaller than image_size 20 and were enlarged"
 
 
 def test_records_of_an_earlier_version_are_read(tmp_path: Path) -> None:
     _, record = written(tmp_path, {"one": PIXELS}, HEIGHT)
-    old = record.model_dump_json(exclude={"enlarged"})
-    assert UnitRecord.model_validate_json(old).enlarged == 0
+    old = json.loads(record.model_dump_json(exclude={"enlarged"})) | {"value_counts": {"letter": [1, 0]}}
+    read = UnitRecord.model_validate_json(json.dumps(old))
+    assert (read.enlarged, read.value_counts) == (0, {"letter": {0: 1}})

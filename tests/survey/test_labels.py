@@ -8,7 +8,7 @@ import pytest
 from diffusegae.data.records import MISSING, SourceError
 from diffusegae.data.sources.folder import FolderConfig
 from diffusegae.survey import labels as labels_module
-from diffusegae.survey.labels import Column, LabelSurvey, survey_labels
+from diffusegae.survey.labels import LabelSurvey, survey_labels
 from tests.survey.letters import write_letters
 
 
@@ -38,15 +38,6 @@ def test_what_is_no_attribute_has_a_problem_that_says_why(survey: LabelSurvey) -
         "id": "240 values in 240 images: names rather than an attribute",
         "constant": "it has 1 value",
     }
-    assert Column("a", ("x", "y"), (9, 9), 90).problem == "90 of 108 images lack it"
-    numbers = Column("a", tuple(map(str, range(90))), (1,) * 90, 0)
-    assert numbers.problem == "90 values in 90 images: numbers, which {width: 10, bins: 5} would cut"
-    assert Column("a", (), (), 90).problem == "it has 0 values"
-
-
-def test_bits_are_the_entropy() -> None:
-    assert Column("a", ("x", "y", "z"), (50, 25, 25), 3).bits == pytest.approx(1.5)
-    assert Column("a", ("x", "y"), (7, 0), 0).bits == 0
 
 
 def test_repeated_and_lost_rows_are_counted(tmp_path: Path) -> None:
