@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffusegae import storage
+from diffusegae.capacity import Ask, require_room
 from diffusegae.checkpoint import read_meta
 from diffusegae.config.compare import OURS
 from diffusegae.config.pipeline import PipelineConfig
@@ -165,6 +166,8 @@ class Pipeline:
         ]
         encoded = self.manifest.num_rows - sum(shards[number].num_rows for number in missing)
         forecast = self._forecast_encoding(missing, encoded)
+        gpus = {"GPU": resources.gpus_per_worker}
+        require_room(Ask("encode", 1, gpus, ["resources.gpus_per_worker"]), resources.wait_minutes)
         for rows in run_actors(missing, encoder.build, resources.encode_actors, resources.gpus_per_worker):
             encoded += rows
             logger.info("encode: %s of %s images", f"{encoded:,}", f"{self.manifest.num_rows:,}")

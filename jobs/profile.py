@@ -21,11 +21,12 @@ def main() -> None:
     import ray
 
     from diffusegae.pipeline import Pipeline
-    from diffusegae.training.launch import WORKER_ENVIRONMENT
+    from diffusegae.training.launch import WORKER_ENVIRONMENT, require_workers
     from diffusegae.training.profiling import profile_stage
 
     pipeline, resources = Pipeline(config), config.resources
     job, trace = pipeline.job(arguments.stage), pipeline.layout.profile(arguments.stage)
+    require_workers("profiling", resources, count=1)
     task = ray.remote(profile_stage).options(
         num_cpus=resources.cpus_per_worker,
         num_gpus=resources.gpus_per_worker,

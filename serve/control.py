@@ -14,6 +14,7 @@ import yaml
 from pydantic import ValidationError
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 
+from diffusegae.capacity import Ask, require_room
 from diffusegae.config.load import ConfigError
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.shards import has_manifest
@@ -87,8 +88,13 @@ def deploy(dashboard: str, config: Config, seconds: float) -> None:
     """Deploy a config and wait until the application answers.
 
     Raises:
+        CapacityError: the cluster has no room for the models.
         DeploymentError: it did not come up, with the reason that Serve gives.
     """
+    args = ServeArgs.model_validate(config["applications"][0]["args"])
+    each = {"CPU": args.cpus_per_replica, "GPU": args.gpus_per_replica}
+    settings = [f"--argument {key}" for key in ("min_replicas", "cpus_per_replica", "gpus_per_replica")]
+    require_room(Ask("the service", args.min_replicas * (1 + len(args.others)), each, settings), seconds / 60)
     ServeSubmissionClient(dashboard).deploy_applications(config)
     _wait(dashboard, seconds, lambda application: application["status"] == "RUNNING")
 

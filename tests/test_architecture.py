@@ -16,7 +16,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("diffusegae.formats",),
     ("diffusegae.srgb",),
     ("diffusegae.schema", "diffusegae.images", "diffusegae.pixels", "diffusegae.client"),
-    ("diffusegae.config.base", "diffusegae.config.holdout", "diffusegae.storage", "diffusegae.forecast"),
+    (
+        "diffusegae.config.base",
+        "diffusegae.config.holdout",
+        "diffusegae.storage",
+        "diffusegae.forecast",
+        "diffusegae.capacity",
+    ),
     # A source is one file, its part of the config included, so the config stands on the sources.
     (
         "diffusegae.data.sources",
@@ -48,6 +54,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "optuna": ("diffusegae.tuning",),
     "ray.serve": ("serve", "jobs.serve"),
     "ray": (
+        "diffusegae.capacity",
         "diffusegae.data.pipeline",
         "diffusegae.training.worker",
         "diffusegae.training.launch",

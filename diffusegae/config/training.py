@@ -136,6 +136,12 @@ class ResourcesConfig(Config):
     num_workers: Annotated[int, Field(gt=0)] | tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] = Field(
         1, description="Data-parallel workers; [min, max] takes as many as the cluster has, and adapts."
     )
+    wait_minutes: float = Field(
+        15,
+        ge=0,
+        description="Minutes to wait for machines, as of an autoscaler, where the cluster can't hold what is asked for."
+        " A Ray of this machine's own, which no other can join, isn't waited for.",
+    )
     resize_seconds: float = Field(60, gt=0, description="Seconds between two looks whether more workers would fit.")
     cpus_per_worker: float = Field(2, gt=0, description="CPUs of each worker; also its torch threads.")
     gpus_per_worker: float = Field(0, ge=0, description="GPUs of each worker; 0 trains on the CPU.")
@@ -173,6 +179,12 @@ class ResourcesConfig(Config):
     def decoders(self) -> int:
         """The threads that decode in each worker."""
         return self.decode_threads or (max(1, int(self.cpus_per_worker)) if self.gpus_per_worker else 1)
+
+    @property
+    def per_worker(self) -> dict[str, float]:
+        """The resources of each worker, as Ray names them."""
+        gpus = {"GPU": self.gpus_per_worker} if self.gpus_per_worker else {}
+        return {"CPU": self.cpus_per_worker, **self.worker_resources, **gpus}
 
     @property
     def min_workers(self) -> int:

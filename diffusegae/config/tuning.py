@@ -112,6 +112,11 @@ class TuneConfig(Config):
         description="Config key to what it may become; a key that is named replaces the default of that key alone.",
     )
 
+    @property
+    def per_trial(self) -> dict[str, float]:
+        """The resources of each trial, as Ray names them."""
+        return {"CPU": self.cpus_per_trial, "GPU": self.gpus_per_trial}
+
     @field_validator("space", mode="before")
     @classmethod
     def _add_defaults(cls, space: Any) -> Any:

@@ -11,6 +11,7 @@ import torch
 
 from diffusegae import storage
 from diffusegae.baselines.latent_diffusion import LatentDiffusionMethod
+from diffusegae.capacity import Ask, require_room
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import ResourcesConfig
 from diffusegae.editing.latents import local_checkpoint
@@ -94,8 +95,14 @@ def _run_missing(works: Sequence[tuple[Assignment, Piece]], job: str, resources:
 
 
 def as_task(function: Callable[..., Any], resources: ResourcesConfig) -> Any:
-    """Return a function as a task: with a worker's share of a GPU, or on one CPU, as many side by side as there are."""
+    """Return a function as a task: with a worker's share of a GPU, or on one CPU, as many side by side as there are.
+
+    Raises:
+        CapacityError: the cluster has no room for one.
+    """
     cpus, gpus = (resources.cpus_per_worker if resources.gpus_per_worker else 1), resources.gpus_per_worker
+    settings = ["resources.cpus_per_worker", "resources.gpus_per_worker"]
+    require_room(Ask(function.__name__, 1, {"CPU": cpus, "GPU": gpus}, settings), resources.wait_minutes)
     return ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=MAX_DEATHS)(function)
 
 

@@ -23,8 +23,10 @@ from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from diffusegae import storage
 from diffusegae.baselines.table import BASELINES
+from diffusegae.capacity import Ask, require_room
 from diffusegae.checkpoint import furthest_checkpoint, samples_of
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.config.training import ResourcesConfig
 from diffusegae.data.records import LATENT
 from diffusegae.data.windows import list_image_row_groups, list_latent_row_groups
 from diffusegae.forecast import Forecast
@@ -44,6 +46,7 @@ REPORTING = {  # don't change the result
 }
 RAY_SNAPSHOT = "checkpoint_manager_snapshot.json"
 DONE, ADDRESSES = "done.json", ("checkpoint", "last", "best")
+WORKER_SETTINGS = ("num_workers", "cpus_per_worker", "gpus_per_worker", "worker_resources")
 WORKER_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}
 
 
@@ -111,6 +114,7 @@ def launch_stage(job: TrainingJob, root: str, before: str = "", images: str = ""
     `before` is the fingerprint of the stage before, `images` the content of the data set (`Manifest.content`).
 
     Raises:
+        CapacityError: the cluster has no room for the fewest workers.
         LaunchError: the folder belongs to another config, the batch is smaller than the number of lanes or workers,
             or the workers failed more often than they may.
     """
@@ -207,7 +211,18 @@ def _drop_damaged_notes(folder: str) -> None:
         storage.delete(snapshot)
 
 
+def require_workers(name: str, resources: ResourcesConfig, count: int) -> None:
+    """Return when the cluster has room for so many workers and for those who read for them; CapacityError if never."""
+    settings = [f"resources.{key}" for key in WORKER_SETTINGS if getattr(resources, key)]
+    own = settings if count > 1 else settings[1:]  # there is no fewer workers than one
+    require_room(Ask(name, count, resources.per_worker, own), resources.wait_minutes)
+    if resources.reader_resources:
+        each = {"CPU": 1.0, **resources.reader_resources}
+        require_room(Ask(f"{name}'s reading", 1, each, ["resources.reader_resources"]), resources.wait_minutes)
+
+
 def _fit(job: TrainingJob, folder: str) -> Result:
+    require_workers(job.stage, job.config.resources, job.config.resources.min_workers)
     try:
         return _trainer(job, folder).fit()
     except TrainingFailedError as error:
@@ -221,9 +236,6 @@ def _fit(job: TrainingJob, folder: str) -> Result:
 
 def _trainer(job: TrainingJob, folder: str) -> TorchTrainer:
     resources, best_by = job.config.resources, job.settings.best_by
-    per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker, **resources.worker_resources}
-    if resources.gpus_per_worker:
-        per_worker["GPU"] = resources.gpus_per_worker
     filesystem, path = storage.locate(folder)
     return TorchTrainer(
         train,
@@ -231,7 +243,7 @@ def _trainer(job: TrainingJob, folder: str) -> TorchTrainer:
         scaling_config=ScalingConfig(
             num_workers=resources.num_workers,
             use_gpu=resources.gpus_per_worker > 0,
-            resources_per_worker=per_worker,
+            resources_per_worker=resources.per_worker,
             placement_strategy=resources.placement,
             elastic_resize_monitor_interval_s=resources.resize_seconds,
         ),

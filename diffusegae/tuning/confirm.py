@@ -24,6 +24,7 @@ from diffusegae.tracking.runs import RunLogger, finish_run
 from diffusegae.tuning.job import SweepError, SweepJob
 from diffusegae.tuning.ledger import Report
 from diffusegae.tuning.score import ERROR, LEAK, OWN, SCORE
+from diffusegae.tuning.search import require_trial
 from diffusegae.tuning.space import schema_at
 from diffusegae.tuning.sweep import open_run
 from diffusegae.tuning.trial import Trial, run_trial
@@ -120,6 +121,7 @@ def _read(job: SweepJob, candidate: Candidate) -> dict[str, float] | None:
 
 def _train(job: SweepJob, waiting: Sequence[Candidate], split: Split) -> dict[str, dict[str, float]]:
     """Train candidates side by side, as many as trials in the sweep; store each result as it comes."""
+    require_trial(job)
     asked, held = job.config.tune, ray.put(split)
     remote = ray.remote(num_cpus=asked.cpus_per_trial, num_gpus=asked.gpus_per_trial)(train_candidate)
     remote = remote.options(max_retries=asked.max_failures)

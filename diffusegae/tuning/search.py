@@ -18,6 +18,7 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from diffusegae import storage
+from diffusegae.capacity import Ask, require_room
 from diffusegae.config.tuning import TuneConfig
 from diffusegae.data.latent_split import Split
 from diffusegae.tuning.job import SweepJob
@@ -46,13 +47,13 @@ def search(job: SweepJob, split: Split, ledger: Ledger) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for chatty in ("ray.tune", "ray.air"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
+    require_trial(job)
     storage.delete(job.path(RAY_FOLDER))
     watch = Watch(job, ledger)
     filesystem, path = storage.locate(job.folder)
-    per_trial = {"CPU": asked.cpus_per_trial, "GPU": asked.gpus_per_trial}
     trainable = tune.with_parameters(train_trial, payload=job.model_dump(mode="json"), split=split)
     tune.Tuner(
-        tune.with_resources(trainable, {name: amount for name, amount in per_trial.items() if amount}),
+        tune.with_resources(trainable, {name: amount for name, amount in asked.per_trial.items() if amount}),
         tune_config=tune.TuneConfig(
             search_alg=LedgerSearch(job, ledger, watch),
             scheduler=LedgerAsha(asked, ledger.records),
@@ -70,6 +71,12 @@ def search(job: SweepJob, split: Split, ledger: Ledger) -> None:
         ),
     ).fit()
     storage.delete(job.path(RAY_FOLDER))
+
+
+def require_trial(job: SweepJob) -> None:
+    """Return when the cluster has room for a trial; CapacityError if never."""
+    asked, settings = job.config.tune, ["tune.cpus_per_trial", "tune.gpus_per_trial"]
+    require_room(Ask("a trial", 1, asked.per_trial, settings), job.config.resources.wait_minutes)
 
 
 def train_trial(told: dict[str, Any], payload: dict[str, Any], split: Split) -> None:

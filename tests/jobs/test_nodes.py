@@ -140,6 +140,20 @@ def test_a_notice_of_preemption_saves_at_once_and_no_step_is_lost(cluster: NodeC
     assert run.check_end() == {0}
 
 
+def test_a_run_waits_for_a_machine_that_is_on_its_way_and_not_for_ever(cluster: NodeCluster, storage: Path) -> None:
+    asks = "pretrain asks for 1 x (1 CPU, 1 trainer), but the cluster's nodes are 1 x (2 CPU, 0 GPU, 0 trainer): no tr"
+    hopeless = Run(cluster, storage, 320, "resources.wait_minutes=0.02")
+    hopeless.process.wait(timeout=240)
+    assert "No machines came in 0.02 minutes" in hopeless.text
+    assert f"error: {asks}" in hopeless.text
+    assert "Traceback" not in hopeless.text
+    run = Run(cluster, storage, 320)
+    run.wait_for(asks)
+    cluster.add_node(resources={"trainer": 1})
+    assert run.check_end() == {0}
+    assert "pretrain: there is room now" in run.text
+
+
 def drain(cluster: NodeCluster, address: str, seconds: int) -> None:
     """Announce that a node will be taken away, as the autoscaler does for a spot machine."""
     command = ["drain-node", f"--address={cluster.address}", f"--node-id={cluster.node_ids()[address]}"]
