@@ -22,12 +22,13 @@ class CapacityError(RuntimeError):
 
 @dataclass(frozen=True)
 class Ask:
-    """So many processes at least, each with these resources; `settings` are the keys that ask for it."""
+    """So many processes at least, each with these resources; `settings` are the keys that ask for each of them."""
 
     name: str
     count: int
     each: Mapping[str, float]
-    settings: Sequence[str]
+    settings: Mapping[str, str]
+    count_setting: str = ""  # the key that asks for so many, if there can be fewer
 
 
 def require_room(ask: Ask, minutes: float) -> None:
@@ -80,9 +81,11 @@ def explain(ask: Ask, nodes: Sequence[Mapping[str, Any]]) -> str:
     has = " and ".join(f"{count} x ({kind})" for kind, count in kinds.items())
     missing = [name for name in _positive(ask.each) if not any(node["Resources"].get(name) for node in nodes)]
     lack = f"no {' and no '.join(missing)}" if missing else f"room for {count_room(ask.each, nodes):g}"
+    keys = [ask.settings[name] for name in missing or _positive(ask.each)]
+    keys = list(dict.fromkeys([ask.count_setting, *keys] if ask.count_setting and not missing else keys))
     return (
-        f"{ask.name} asks for {asked}, but the cluster's nodes are {has}: {lack}. Lower {' or '.join(ask.settings)}, or"
-        " run on a larger cluster (--address)"
+        f"{ask.name} asks for {asked}, but the cluster's nodes are {has}: {lack}. Lower {' or '.join(keys)}, or run"
+        " on a larger cluster (--address)"
     )
 
 

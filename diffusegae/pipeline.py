@@ -167,7 +167,7 @@ class Pipeline:
         encoded = self.manifest.num_rows - sum(shards[number].num_rows for number in missing)
         forecast = self._forecast_encoding(missing, encoded)
         gpus = {"GPU": resources.gpus_per_worker}
-        require_room(Ask("encode", 1, gpus, ["resources.gpus_per_worker"]), resources.wait_minutes)
+        require_room(Ask("encode", 1, gpus, resources.settings_per_worker), resources.wait_minutes)
         for rows in run_actors(missing, encoder.build, resources.encode_actors, resources.gpus_per_worker):
             encoded += rows
             logger.info("encode: %s of %s images", f"{encoded:,}", f"{self.manifest.num_rows:,}")

@@ -93,8 +93,9 @@ def deploy(dashboard: str, config: Config, seconds: float) -> None:
     """
     args = ServeArgs.model_validate(config["applications"][0]["args"])
     each = {"CPU": args.cpus_per_replica, "GPU": args.gpus_per_replica}
-    settings = [f"--argument {key}" for key in ("min_replicas", "cpus_per_replica", "gpus_per_replica")]
-    require_room(Ask("the service", args.min_replicas * (1 + len(args.others)), each, settings), seconds / 60)
+    settings = {"CPU": "--argument cpus_per_replica", "GPU": "--argument gpus_per_replica"}
+    count, fewer = args.min_replicas * (1 + len(args.others)), "--argument min_replicas"
+    require_room(Ask("the service", count, each, settings, fewer), seconds / 60)
     ServeSubmissionClient(dashboard).deploy_applications(config)
     _wait(dashboard, seconds, lambda application: application["status"] == "RUNNING")
 

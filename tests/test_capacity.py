@@ -17,7 +17,7 @@ def node(cpus: float, gpus: float = 0, address: str = "10.0.0.1", **custom: floa
     return {"Alive": True, "Resources": resources, "NodeManagerAddress": address}
 
 
-WORKERS = Ask("pretrain", 8, {"CPU": 2.0}, ["resources.num_workers", "resources.cpus_per_worker"])
+WORKERS = Ask("pretrain", 8, {"CPU": 2.0}, {"CPU": "resources.cpus_per_worker"}, "resources.num_workers")
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,11 @@ def test_what_is_said_has_what_is_asked_what_there_is_and_what_to_change() -> No
         "pretrain asks for 8 x (2 CPU), but the cluster's nodes are 2 x (4 CPU, 0 GPU) and 1 x (2 CPU, 0 GPU): room for"
         " 5. Lower resources.num_workers or resources.cpus_per_worker, or run on a larger cluster (--address)"
     )
-    on_gpu = Ask("encode", 1, {"GPU": 1.0}, ["resources.gpus_per_worker"])
-    assert (
-        "encode asks for 1 x (1 GPU), but the cluster's nodes are 1 x (4 CPU, 0 GPU): no GPU. Lower resources.gpus"
-        in (explain(on_gpu, [node(4)]))
+    settings = {"CPU": "resources.cpus_per_worker", "GPU": "resources.gpus_per_worker"}
+    on_gpus = Ask("refine", 2, {"CPU": 1.0, "GPU": 1.0}, settings, "resources.num_workers")
+    assert explain(on_gpus, [node(4)]) == (
+        "refine asks for 2 x (1 CPU, 1 GPU), but the cluster's nodes are 1 x (4 CPU, 0 GPU): no GPU. Lower"
+        " resources.gpus_per_worker, or run on a larger cluster (--address)"
     )
 
 

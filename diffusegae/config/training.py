@@ -187,6 +187,12 @@ class ResourcesConfig(Config):
         return {"CPU": self.cpus_per_worker, **self.worker_resources, **gpus}
 
     @property
+    def settings_per_worker(self) -> dict[str, str]:
+        """The config's key of each of a worker's resources."""
+        own = dict.fromkeys(self.worker_resources, "resources.worker_resources")
+        return {"CPU": "resources.cpus_per_worker", **own, "GPU": "resources.gpus_per_worker"}
+
+    @property
     def min_workers(self) -> int:
         """The fewest workers that training runs with."""
         return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[0]

@@ -101,8 +101,8 @@ def as_task(function: Callable[..., Any], resources: ResourcesConfig) -> Any:
         CapacityError: the cluster has no room for one.
     """
     cpus, gpus = (resources.cpus_per_worker if resources.gpus_per_worker else 1), resources.gpus_per_worker
-    settings = ["resources.cpus_per_worker", "resources.gpus_per_worker"]
-    require_room(Ask(function.__name__, 1, {"CPU": cpus, "GPU": gpus}, settings), resources.wait_minutes)
+    ask = Ask(function.__name__, 1, {"CPU": cpus, "GPU": gpus}, resources.settings_per_worker)
+    require_room(ask, resources.wait_minutes)
     return ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=MAX_DEATHS)(function)
 
 

@@ -46,7 +46,6 @@ REPORTING = {  # don't change the result
 }
 RAY_SNAPSHOT = "checkpoint_manager_snapshot.json"
 DONE, ADDRESSES = "done.json", ("checkpoint", "last", "best")
-WORKER_SETTINGS = ("num_workers", "cpus_per_worker", "gpus_per_worker", "worker_resources")
 WORKER_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}
 
 
@@ -213,12 +212,11 @@ def _drop_damaged_notes(folder: str) -> None:
 
 def require_workers(name: str, resources: ResourcesConfig, count: int) -> None:
     """Return when the cluster has room for so many workers and for those who read for them; CapacityError if never."""
-    settings = [f"resources.{key}" for key in WORKER_SETTINGS if getattr(resources, key)]
-    own = settings if count > 1 else settings[1:]  # there is no fewer workers than one
-    require_room(Ask(name, count, resources.per_worker, own), resources.wait_minutes)
-    if resources.reader_resources:
-        each = {"CPU": 1.0, **resources.reader_resources}
-        require_room(Ask(f"{name}'s reading", 1, each, ["resources.reader_resources"]), resources.wait_minutes)
+    fewer = "resources.num_workers" if count > 1 else ""
+    require_room(Ask(name, count, resources.per_worker, resources.settings_per_worker, fewer), resources.wait_minutes)
+    if readers := resources.reader_resources:
+        settings = dict.fromkeys(readers, "resources.reader_resources")
+        require_room(Ask(f"{name}'s reading", 1, readers, settings), resources.wait_minutes)
 
 
 def _fit(job: TrainingJob, folder: str) -> Result:

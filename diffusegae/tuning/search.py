@@ -75,7 +75,7 @@ def search(job: SweepJob, split: Split, ledger: Ledger) -> None:
 
 def require_trial(job: SweepJob) -> None:
     """Return when the cluster has room for a trial; CapacityError if never."""
-    asked, settings = job.config.tune, ["tune.cpus_per_trial", "tune.gpus_per_trial"]
+    asked, settings = job.config.tune, {"CPU": "tune.cpus_per_trial", "GPU": "tune.gpus_per_trial"}
     require_room(Ask("a trial", 1, asked.per_trial, settings), job.config.resources.wait_minutes)
 
 
