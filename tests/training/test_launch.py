@@ -176,3 +176,9 @@ def test_stages_after_the_first_depend_on_the_one_before_alone() -> None:
     assert accepted_fingerprints(config, "refine", "x", "these") == [stage_fingerprint(config, "refine", "x")]
     first = accepted_fingerprints(config, "pretrain", "", "these")
     assert first == [stage_fingerprint(config, "pretrain", "these"), stage_fingerprint(config, "pretrain", "")]
+
+
+def test_how_many_values_go_by_name_matters_to_baselines_alone() -> None:
+    few, usual = smoke_config("data.named_values=3"), smoke_config()
+    assert stage_fingerprint(few, "finetune", "x") == stage_fingerprint(usual, "finetune", "x")
+    assert stage_fingerprint(few, "stargan", "x") != stage_fingerprint(usual, "stargan", "x")
