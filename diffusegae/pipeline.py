@@ -36,7 +36,7 @@ from diffusegae.data.latents import (
 )
 from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.pipeline import run_actors
-from diffusegae.data.shards import Manifest, read_manifest
+from diffusegae.data.shards import Manifest, naming_notes, read_manifest, schema_of
 from diffusegae.data.thumbnails import THUMBNAILS
 from diffusegae.editing.latents import ShardEncoder, local_checkpoint
 from diffusegae.editing.loading import load_editor
@@ -53,7 +53,7 @@ from diffusegae.forecast import Forecast, Workload
 from diffusegae.layout import Layout
 from diffusegae.report.data_page import write_data_page
 from diffusegae.report.evaluation_page import Curves, summary_text, write_evaluation
-from diffusegae.schema import AttributeSchema, build_schema
+from diffusegae.schema import AttributeSchema
 from diffusegae.tracking.registry import RegisteredModel, register_model
 from diffusegae.tracking.runs import (
     RunLogger,
@@ -95,7 +95,7 @@ class Pipeline:
     @cached_property
     def schema(self) -> AttributeSchema:
         """The attributes as the data has them."""
-        return build_schema(self.config.data.attributes, self.manifest.columns)
+        return schema_of(self.manifest, self.config.data)
 
     @cached_property
     def tracking(self) -> str:
@@ -232,7 +232,7 @@ class Pipeline:
         def write(output: Path) -> None:
             (output / SUMMARY).write_text(summary)
             (output / METRICS).write_text(json.dumps(metrics, indent=1, sort_keys=True))
-            curves, notes = self._curves(), self.manifest.notes
+            curves, notes = self._curves(), [*self.manifest.notes, *naming_notes(self.manifest, self.schema)]
             write_evaluation(subjects, true, self.config, self.schema, output, curves=curves, notes=notes)
 
         self.publish("evaluate", self.layout.evaluation, write, metrics)
@@ -341,10 +341,10 @@ def training_seconds(done: StageDone) -> float:
 def value_codes(checkpoint: str, images: str, config: PipelineConfig) -> dict[str, Float[np.ndarray, "values width"]]:
     """Return the value codes of a model (`measure_values`), computed on the device at hand."""
     manifest = read_manifest(images)
-    schema = build_schema(config.data.attributes, manifest.columns)
+    schema = schema_of(manifest, config.data)
     with local_checkpoint(checkpoint) as folder:
         editor = load_editor(folder, device_at_hand(), schema)
-    codes = measure_values(editor, ImageLookup(images, manifest), config.seed)
+    codes = measure_values(editor, ImageLookup(images, manifest, schema=schema), config.seed)
     return {name: each.numpy() for name, each in codes.items()}
 
 

@@ -7,9 +7,12 @@ is judged by category, but two images only share it for GROUP(C, s) when they sh
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import numpy as np
+from jaxtyping import Integer
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 
 ROW_COLUMNS = ("image", "key", "z", "pixels", "held_out")  # what a row holds beside its labels
 _LABEL_PREFIX = "label:"
@@ -30,6 +33,14 @@ class Attribute(BaseModel):
     values: tuple[str, ...] = Field(description="Vocabulary of `column`; a label is an index into it.")
     group_values: tuple[str, ...] = Field(description="Vocabulary of `group_column`.")
     width: int = Field(gt=0, description="How many dimensions of z_dis belong to it.")
+    named: tuple[int, ...] = Field(
+        (), description="Labels of the values that go by name (classified, judged, offered), sorted; empty: of all."
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: Callable[["Attribute"], dict[str, Any]]) -> dict[str, Any]:
+        """Leave `named` out where all values are, as it was before there was a bound."""
+        return {name: value for name, value in dump(self).items() if value or name != "named"}
 
     @model_validator(mode="after")
     def _check_vocabularies(self) -> "Attribute":
@@ -42,6 +53,19 @@ class Attribute(BaseModel):
             if len(set(values)) != len(values):
                 raise SchemaError(f"attribute {self.name!r}: column {column!r} lists a value twice in its vocabulary")
         return self
+
+    @property
+    def named_values(self) -> tuple[str, ...]:
+        """The values that go by name."""
+        return tuple(self.values[label] for label in self.named) if self.named else self.values
+
+    def places(self, labels: Integer[np.ndarray, "*shape"]) -> Integer[np.ndarray, "*shape"]:
+        """Return the place of labels among those that go by name, -1 of others and of missing ones."""
+        if not self.named:
+            return labels
+        place_of = np.full(len(self.values) + 1, -1, labels.dtype)  # the last is that of a missing label
+        place_of[list(self.named)] = np.arange(len(self.named))
+        return np.asarray(place_of[labels])
 
     def index_of(self, value: str) -> int:
         """Return the label of a value; SchemaError lists the known values."""
@@ -76,8 +100,8 @@ class AttributeSchema(BaseModel):
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
-        """Number of label values of each attribute."""
-        return tuple(len(attribute.values) for attribute in self.attributes)
+        """Number of values of each attribute that go by name: the outputs of whatever tells them apart."""
+        return tuple(len(attribute.named_values) for attribute in self.attributes)
 
     @property
     def width(self) -> int:
@@ -105,6 +129,11 @@ class AttributeSchema(BaseModel):
         """GROUP column of each attribute, in order."""
         return tuple(attribute.group_column for attribute in self.attributes)
 
+    def places(self, labels: Integer[np.ndarray, "*n m"]) -> Integer[np.ndarray, "*n m"]:
+        """Return the places of labels, a column per attribute, among the values that go by name; -1 of others."""
+        columns = [attribute.places(labels[..., a]) for a, attribute in enumerate(self.attributes)]
+        return np.stack(columns, axis=-1)
+
     def index_of(self, name: str) -> int:
         """Return the position of an attribute; SchemaError lists the known names."""
         if name not in self.names:
@@ -116,8 +145,12 @@ class AttributeSchema(BaseModel):
         return self.slices[self.index_of(name)]
 
     def fingerprint(self) -> str:
-        """Return a short hash that two schemas share only when names, values, order and widths are equal."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Return a short hash that two schemas share only when names, values, order and widths are equal.
+
+        Which values go by name does not matter to it: models edit the others just as well.
+        """
+        content = self.model_dump(mode="json", exclude={"attributes": {"__all__": {"named"}}})
+        canonical = json.dumps(content, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def require_same(self, other: "AttributeSchema", where: str) -> None:
@@ -158,14 +191,26 @@ def source_column(column: str) -> str:
     return column.removeprefix(_LABEL_PREFIX)
 
 
-def build_schema(specs: Mapping[str, AttributeSpec], vocabularies: Mapping[str, Sequence[str]]) -> AttributeSchema:
+def build_schema(
+    specs: Mapping[str, AttributeSpec],
+    vocabularies: Mapping[str, Sequence[str]],
+    counts: Mapping[str, Sequence[int]] | None = None,
+    num_named: int = 0,
+) -> AttributeSchema:
     """Join what the config asks for with the vocabularies found in the data.
+
+    With `counts`, the images per value, the `num_named` most frequent values of an attribute go by name, the first of
+    equally frequent ones; without them all do.
 
     Raises:
         SchemaError: a spec names a column that the data lacks, or a column has a single value.
     """
     try:
-        return AttributeSchema(attributes=tuple(_join(name, spec, vocabularies) for name, spec in specs.items()))
+        attributes = [_join(name, spec, vocabularies) for name, spec in specs.items()]
+        if counts is not None:
+            named = [_most_frequent(counts[attribute.column], num_named) for attribute in attributes]
+            attributes = [a.model_copy(update={"named": own}) for a, own in zip(attributes, named, strict=True)]
+        return AttributeSchema(attributes=tuple(attributes))
     except ValidationError as error:  # pydantic wraps what a validator raises; the cause is ours
         raise error.errors()[0]["ctx"]["error"] from error
 
@@ -186,6 +231,13 @@ def _join(name: str, spec: AttributeSpec, vocabularies: Mapping[str, Sequence[st
         group_values=tuple(vocabularies[group_column]),
         width=spec.width,
     )
+
+
+def _most_frequent(counts: Sequence[int], limit: int) -> tuple[int, ...]:
+    """Return the labels of the most frequent values, sorted; none where there are no more than the limit."""
+    if len(counts) <= limit:
+        return ()
+    return tuple(sorted(np.argsort(-np.asarray(counts), kind="stable")[:limit].tolist()))
 
 
 def _first_difference(mine: AttributeSchema, other: AttributeSchema) -> str:

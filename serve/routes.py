@@ -69,7 +69,7 @@ class Routes:
         attributes = tuple(
             AttributeDescription(
                 name=attribute.name,
-                values=attribute.values,
+                values=attribute.named_values,
                 width=attribute.width,
                 centroid_values=served.centroid_values.get(attribute.name, ()),
             )

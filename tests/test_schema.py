@@ -1,5 +1,6 @@
 """The schema: slices that tile z_dis, vocabularies from the data, and mistakes that are named."""
 
+import numpy as np
 import pytest
 
 from diffusegae.schema import Attribute, AttributeSchema, AttributeSpec, SchemaError, build_schema
@@ -96,3 +97,31 @@ def test_another_schema_is_refused_with_its_difference(
     schema.require_same(build_schema(SPECS, VOCABULARIES), "here")
     with pytest.raises(SchemaError, match=f"checkpoint x was made for another schema: .*{difference}"):
         schema.require_same(build_schema(specs, vocabularies), "checkpoint x")
+
+
+COUNTS = {"category": (5, 9, 9), "instance": (1, 4, 9, 9), "background": (3, 3), "pose": (8, 1)}
+
+
+def test_the_most_frequent_values_go_by_name() -> None:
+    schema = build_schema(SPECS, VOCABULARIES, COUNTS, 2)
+    identity, background, _ = schema.attributes
+    assert (identity.named, identity.named_values) == ((1, 2), ("tank", "van"))
+    assert (background.named, background.named_values) == ((), ("b0000", "b0001"))
+    assert schema.cardinalities == (2, 2, 2)
+    assert build_schema(SPECS, VOCABULARIES, COUNTS, 1).attributes[0].named == (1,)  # the first of equal ones
+    assert identity.values == VOCABULARIES["category"]
+
+
+def test_labels_have_places_among_the_named_ones() -> None:
+    schema = build_schema(SPECS, VOCABULARIES, COUNTS, 2)
+    labels = np.array([[0, 0, 1], [1, 1, 0], [2, -1, 0], [-1, 0, 0]])
+    assert schema.places(labels).tolist() == [[-1, 0, 1], [0, 1, 0], [1, -1, 0], [-1, 0, 0]]
+    assert np.array_equal(build_schema(SPECS, VOCABULARIES).places(labels), labels)
+
+
+def test_what_goes_by_name_makes_no_other_schema() -> None:
+    every, some = build_schema(SPECS, VOCABULARIES), build_schema(SPECS, VOCABULARIES, COUNTS, 2)
+    assert every.fingerprint() == some.fingerprint()
+    some.require_same(every, "here")
+    assert "named" not in every.model_dump_json()
+    assert AttributeSchema.model_validate_json(some.model_dump_json()) == some

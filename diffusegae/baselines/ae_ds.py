@@ -24,6 +24,8 @@ from diffusegae.schema import AttributeSchema
 class AeDs(Baseline):
     """The auto-encoder of pixels and one linear head per attribute."""
 
+    reads_names = True
+
     def __init__(self, config: PipelineConfig, schema: AttributeSchema) -> None:
         super().__init__(config, schema)
         self.settings = config.baselines.ae_ds

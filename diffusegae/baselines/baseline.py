@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -62,7 +62,13 @@ class Goal:
 
 
 class Baseline(nn.Module, ABC):
-    """The networks of a method; built of a config and a schema, so that a checkpoint says all that is needed."""
+    """The networks of a method; built of a config and a schema, so that a checkpoint says all that is needed.
+
+    One that `reads_names` learns values by their labels: it has an output for each that goes by name, and trains on
+    images all of whose values do. Samples hold the places of labels among those, -1 of others.
+    """
+
+    reads_names: ClassVar[bool] = False
 
     def __init__(self, config: PipelineConfig, schema: AttributeSchema) -> None:
         super().__init__()

@@ -165,6 +165,8 @@ def replace_channels(own: Features, donors: Features, channels: slice) -> Featur
 class Elegant(Baseline):
     """Encoder, decoder and two critics; both sides move at every step."""
 
+    reads_names = True
+
     def __init__(self, config: PipelineConfig, schema: AttributeSchema) -> None:
         super().__init__(config, schema)
         self.settings = config.baselines.elegant

@@ -68,8 +68,9 @@ class LatentDiffusionMethod:
         return ways_of(self.schema.names, self.schema.index_of(name))
 
     def fit_ways(self, codes: Codes, labels: Int[Tensor, "batch attributes"]) -> None:
-        """Learn from codes and labels of training images how single attributes change."""
-        self.moves = Moves.fit(codes.to(self.device), labels, self.schema.cardinalities)
+        """Learn from codes and labels of training images, whose values go by name, how single attributes change."""
+        places = torch.from_numpy(self.schema.places(labels.cpu().numpy()))
+        self.moves = Moves.fit(codes.to(self.device), places, self.schema.cardinalities)
 
     @torch.inference_mode()
     def choose(self, validation: Sequence[Validation], distance: Distance) -> dict[str, str]:

@@ -126,6 +126,8 @@ def draw_mixes(samples: Samples, generator: torch.Generator) -> Mixes:
 class StarGan(Baseline):
     """Generator and critic; the critic moves at every step, the generator every few."""
 
+    reads_names = True
+
     def __init__(self, config: PipelineConfig, schema: AttributeSchema) -> None:
         super().__init__(config, schema)
         self.settings = config.baselines.stargan

@@ -22,6 +22,7 @@ from diffusegae.comparison.candidates import (
 from diffusegae.comparison.schedule import Work, run_all
 from diffusegae.config.compare import OURS
 from diffusegae.config.pipeline import PipelineConfig
+from diffusegae.data.shards import naming_notes
 from diffusegae.editing.latents import local_checkpoint
 from diffusegae.evaluation.finish import with_distances
 from diffusegae.evaluation.measured import Measured
@@ -118,7 +119,7 @@ class Comparison:
         lacking = [c.key for c in self.candidates if self.find(c) is None]
         if lacking and not failures:
             notes.append(f"Not measured yet: {', '.join(lacking)}.")
-        notes += pipeline.manifest.notes
+        notes += [*pipeline.manifest.notes, *naming_notes(pipeline.manifest, pipeline.schema)]
         by_stage = ", ".join(
             f"{stage} {s:,.0f} s" for stage, s in stage_seconds(Candidate("", OURS, self.config, STAGES[-1])).items()
         )

@@ -42,6 +42,12 @@ class DataConfig(Config):
     )
     encoding: Encoding = Field("png", description="Encoding of the stored images.")
     quality: int = Field(92, ge=1, le=100, description="Quality of jpeg and webp.")
+    named_values: int = Field(
+        500,
+        gt=1,
+        description="Values of an attribute that go by name: so many of the most frequent. Images that show others"
+        " train all the same; they judge nothing, and no classifier, probe or list has an entry for them.",
+    )
     max_skipped: float = Field(
         5.0,
         ge=0,

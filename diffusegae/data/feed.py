@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 from weakref import WeakKeyDictionary
@@ -59,9 +59,22 @@ def sample_rows(window: Window, generator: np.random.Generator) -> Int[np.ndarra
     return generator.permutation(window.num_rows)[:, None]
 
 
-def sample_labelled(window: Window, generator: np.random.Generator) -> Int[np.ndarray, "samples 1"]:
-    """Take every row that lacks no label once."""
-    return generator.permutation(np.flatnonzero((window.labels() != MISSING).all(axis=1)))[:, None]
+class NamedSampler:
+    """Take every row once that lacks no label and shows only values that go by name: the others teach no classifier.
+
+    `named` says of some columns of the window's labels which those are.
+    """
+
+    def __init__(self, named: Mapping[int, Int[np.ndarray, "_"]]) -> None:
+        self._named = named
+
+    def __call__(self, window: Window, generator: np.random.Generator) -> Int[np.ndarray, "samples 1"]:
+        """Take them in random order."""
+        labels = window.labels()
+        kept = (labels != MISSING).all(axis=1)
+        for column, named in self._named.items():
+            kept &= np.isin(labels[:, column], named)
+        return generator.permutation(np.flatnonzero(kept))[:, None]
 
 
 class GroupSampler:

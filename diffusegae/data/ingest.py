@@ -23,7 +23,9 @@ from diffusegae.data.shards import (
     is_shard,
     load_labels,
     manifest_uri,
+    naming_notes,
     read_manifest,
+    schema_of,
     write_manifest,
 )
 from diffusegae.data.skipped import SKIPPED, require_few, write_skipped
@@ -232,6 +234,8 @@ def _finish(data: DataConfig, recipe: Recipe, source: Source, state: str, split:
     require_trainable(split.schema, split.absent, manifest.value_counts, manifest.train_counts)
     totals.warn_of_enlarged(recipe.image_size)
     _warn_of_lacking(manifest)
+    for note in naming_notes(manifest, schema_of(manifest, data)):
+        _logger.warning("%s", note)
     first = next(iter(data.attributes.items()))
     sheet = write_contact_sheet(root, manifest, first[1].columns(first[0])[0])
     prints = read_prints(records_uri, manifest.num_rows)

@@ -148,7 +148,7 @@ def _take(uri: str, manifest: LatentManifest, schema: AttributeSchema, rows: Row
     labels = {name: np.concatenate([part[name].to_numpy() for part in parts]) for name in columns}
     return LatentRows(
         z=np.concatenate([rows_of(part[LATENT]) for part in parts]),
-        judged_labels=_stack(labels, schema.columns),
+        judged_labels=schema.places(_stack(labels, schema.columns)),
         group_labels=_stack(labels, schema.group_columns),
     )
 

@@ -18,6 +18,7 @@ from diffusegae.data.records import IMAGE, MISSING
 from diffusegae.data.shards import ROW_GROUP_ROWS, LabelTable, Manifest, load_labels
 from diffusegae.data.splits import Strata, Stratum
 from diffusegae.images import decode_batch
+from diffusegae.schema import AttributeSchema
 
 NOT_FOUND = -1
 # A sample comes from whole row groups that together hold so many rows, so that little of a huge set is read.
@@ -31,12 +32,19 @@ Flags = Bool[np.ndarray, "_"]
 class ImageLookup:
     """The images of the data set at a URI by row; a row is a place in its label table.
 
-    With `labels` it knows the rows of that table alone, so that a worker need not load those of a huge set.
+    With `labels` it knows the rows of that table alone, so that a worker need not load those of a huge set. With a
+    schema, rows lack the labels of values that do not go by name.
     """
 
-    def __init__(self, uri: str, manifest: Manifest, labels: LabelTable | None = None) -> None:
+    def __init__(
+        self,
+        uri: str,
+        manifest: Manifest,
+        labels: LabelTable | None = None,
+        schema: AttributeSchema | None = None,
+    ) -> None:
         self.uri, self.manifest = uri, manifest
-        self._given = labels
+        self._given, self._schema = labels, schema
         self._tables: dict[tuple[tuple[str, ...], bool], LabelIndex] = {}
 
     def restricted(self, labels: LabelTable) -> "ImageLookup":
@@ -46,7 +54,10 @@ class ImageLookup:
     @cached_property
     def labels(self) -> LabelTable:
         """Labels, split and place of all rows, loaded once, or of those that are known."""
-        return load_labels(self.uri, self.manifest) if self._given is None else self._given
+        if self._given is not None:
+            return self._given
+        labels = load_labels(self.uri, self.manifest)
+        return labels if self._schema is None else labels.named(self._schema)
 
     @cached_property
     def strata(self) -> Strata:

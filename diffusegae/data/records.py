@@ -13,6 +13,7 @@ from diffusegae.schema import ROW_COLUMNS
 
 MISSING = -1  # the label of a row that has none
 IMAGE, KEY, LATENT, PIXELS, HELD_OUT = ROW_COLUMNS  # pixels are decoded images, in memory only
+NOT_A_PICTURE = "not a picture by its name"  # why a file is skipped that nobody would miss
 
 
 class SourceError(ValueError):

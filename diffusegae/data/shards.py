@@ -1,7 +1,8 @@
 """Shards: the Parquet files of a data set, and the manifest that describes them.
 
-A data set is a folder: `manifest.json`, `images-NNNNN.parquet`, `skipped.jsonl`, `thumbnails.png`. The manifest is
-written last, so where there is one the set is whole.
+A data set is a folder: `manifest.json`, `images-NNNNN.parquet`, `skipped.jsonl`, `thumbnails.png`, and what ingest
+found, `findings.json`, with the page that shows it, `data.html`. The manifest is written last, so where there is one
+the set is whole.
 """
 
 import hashlib
@@ -26,10 +27,12 @@ from pydantic import (
 )
 
 from diffusegae import storage
+from diffusegae.config.data import DataConfig
 from diffusegae.data.association import Association
-from diffusegae.data.records import HELD_OUT, IMAGE, KEY
+from diffusegae.data.records import HELD_OUT, IMAGE, KEY, MISSING
 from diffusegae.data.splits import Holdout
 from diffusegae.images import Encoding, Framing, Resize
+from diffusegae.schema import AttributeSchema, build_schema
 
 FORMAT_VERSION = 2
 ROW_GROUP_ROWS = 1024
@@ -147,10 +150,43 @@ class LabelTable:
         """Return the labels of some columns side by side: [n, len(names)]."""
         return np.stack([self.columns[name] for name in names], axis=1)
 
+    def named(self, schema: AttributeSchema) -> "LabelTable":
+        """Return the table in which a row lacks the labels of values that do not go by name."""
+        columns = dict(self.columns)
+        for attribute in schema.attributes:
+            if attribute.named:
+                labels = columns[attribute.column]
+                columns[attribute.column] = np.where(attribute.places(labels) < 0, MISSING, labels).astype(np.int32)
+        return replace(self, columns=columns)
+
     def take(self, rows: npt.NDArray[np.integer[Any]]) -> "LabelTable":
         """Return the table of some rows alone, in their order."""
         columns = {name: labels[rows] for name, labels in self.columns.items()}
         return replace(self, columns=columns, held_out=self.held_out[rows], shard=self.shard[rows], row=self.row[rows])
+
+
+def schema_of(manifest: Manifest, data: DataConfig) -> AttributeSchema:
+    """Return the attributes of a config as a data set has them.
+
+    Raises:
+        SchemaError: the data set lacks a column.
+    """
+    return build_schema(data.attributes, manifest.columns, manifest.value_counts, data.named_values)
+
+
+def naming_notes(manifest: Manifest, schema: AttributeSchema) -> list[str]:
+    """Say of the attributes of which not all values go by name how many do, and how many images show them."""
+    notes = []
+    for attribute in schema.attributes:
+        if attribute.named:
+            counts = manifest.value_counts[attribute.column]
+            share = sum(counts[label] for label in attribute.named) / max(1, sum(counts))
+            notes.append(
+                f"{attribute.name}: the {len(attribute.named):,} most frequent of {len(attribute.values):,} values are"
+                f" judged and go by name, {share:.0%} of the images (data.named_values); images of the others train,"
+                " and judge nothing."
+            )
+    return notes
 
 
 def shard_name(unit: int) -> str:

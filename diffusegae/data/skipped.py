@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from diffusegae import storage
-from diffusegae.data.records import Skipped, SourceError, to_lines
+from diffusegae.data.records import NOT_A_PICTURE, Skipped, SourceError, to_lines
 
 SKIPPED = "skipped.jsonl"
 _EXAMPLES = 5  # kept of each reason
@@ -43,12 +43,12 @@ def read_reasons(root: str) -> tuple[Reason, ...]:
 
 
 def require_few(skipped: Mapping[str, int], num_rows: int, max_percent: float, root: str) -> None:
-    """Check the share of what was left out, of that and the rows.
+    """Check the share of what was left out, of that and the rows; what is no picture by its name is not missed.
 
     Raises:
         SkippedError: names the share, the reasons with an example of each, and the remedies.
     """
-    count = sum(skipped.values())
+    count = sum(number for reason, number in skipped.items() if reason != NOT_A_PICTURE)
     percent = 100 * count / max(1, count + num_rows)
     if percent <= max_percent:
         return

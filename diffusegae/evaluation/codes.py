@@ -60,8 +60,9 @@ def _read(bench: Bench) -> tuple[LabelledCodes, LabelledCodes, tuple[slice, ...]
     if parts is not None:
         columns = [column for part in parts for column in range(part.start, part.stop)]
     train, test = (
-        LabelledCodes(bench.full.encode(context.lookup.take(rows), columns), *np.moveaxis(context.labels(rows), 1, 0))
+        LabelledCodes(bench.full.encode(context.lookup.take(rows), columns), context.wanted(labels), labels[:, 1])
         for rows in (context.plan.train, context.plan.test)
+        for labels in (context.labels(rows),)
     )
     if parts is None:
         return train, test, split_in_proportion(context.schema.widths, train.codes.shape[1])

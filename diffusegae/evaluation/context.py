@@ -16,7 +16,7 @@ from diffusegae import storage
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.renderer import open_renderer
-from diffusegae.data.shards import read_manifest
+from diffusegae.data.shards import read_manifest, schema_of
 from diffusegae.editing.method import Images
 from diffusegae.editing.network import device_at_hand
 from diffusegae.evaluation.plan import EvaluationPlan, Rows, labels_of, plan_evaluation, recombine_labels
@@ -25,7 +25,7 @@ from diffusegae.metrics.classifier import AttributeClassifier, ClassifierSetting
 from diffusegae.metrics.edits import Perceptual, thumbnails
 from diffusegae.metrics.features import LpipsDistance, PerceptualWeightsMissing, VggFeatures
 from diffusegae.pixels import to_tensor
-from diffusegae.schema import AttributeSchema, build_schema
+from diffusegae.schema import AttributeSchema
 
 logger = logging.getLogger(__name__)
 PLAN, JUDGE = "plan.npz", "judge.safetensors"
@@ -43,13 +43,17 @@ class Context:
     lookup: ImageLookup  # of the plan's rows alone
     plan: EvaluationPlan
     truths: Truths
-    known: tuple[Bool[np.ndarray, "_"], ...]  # by attribute: which values a training image shows
+    known: tuple[Bool[np.ndarray, "_"], ...]  # by attribute: which values that go by name a training image shows
     judge: AttributeClassifier
     perceptual: Perceptual | None
 
     def labels(self, rows: Rows) -> Integer[np.ndarray, "rows 2 m"]:
         """Return the label and the GROUP label of every attribute of rows."""
         return labels_of(self.lookup, self.schema, rows)
+
+    def wanted(self, labels: Integer[np.ndarray, "n 2 m"]) -> Integer[np.ndarray, "n m"]:
+        """Return what the judge should read where the labels are shown: places among the values that go by name."""
+        return self.schema.places(labels[:, 0])
 
     def images(self, rows: Rows) -> Float[torch.Tensor, "rows 3 size size"]:
         """Return stored images in [-1, 1]."""
@@ -112,7 +116,10 @@ def context_digest(config: PipelineConfig, images: str) -> str:
     """Return a hash of all that decides a context: the data set and how it is judged."""
     manifest = read_manifest(images)
     columns = [(name, spec.column, spec.group_column) for name, spec in config.data.attributes.items()]
+    parts: tuple[object, ...]
     parts = (MEASURES_VERSION, manifest.model_dump_json(), config.evaluate.model_dump_json(), columns)
+    named = [attribute.named for attribute in schema_of(manifest, config.data).attributes]
+    parts += (named,) if any(named) else ()
     return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
@@ -131,8 +138,8 @@ def keep_plan(config: PipelineConfig, images: str) -> None:
     if storage.exists(path):
         return
     manifest = read_manifest(images)
-    schema = build_schema(config.data.attributes, manifest.columns)
-    plan = plan_evaluation(ImageLookup(images, manifest), schema, config.evaluate)
+    schema = schema_of(manifest, config.data)
+    plan = plan_evaluation(ImageLookup(images, manifest, schema=schema), schema, config.evaluate)
     storage.write_bytes(path, plan.to_bytes())
 
 
@@ -161,12 +168,13 @@ def _judges_images(truths: Truths, plan: EvaluationPlan, seed: int) -> LabelledI
     """
     images, labels = truths.lookup.take(plan.train), labels_of(truths.lookup, truths.schema, plan.train)
     if truths.renderer is None:
-        return LabelledImages(images, labels[:, 0])
+        return LabelledImages(images, truths.schema.places(labels[:, 0]))
     generator = np.random.default_rng(seed)
     mixed = recombine_labels(labels[generator.integers(len(labels), size=(len(labels), labels.shape[-1]))])
     draws = 1 + 2 * len(plan.edit_truths) + np.arange(len(mixed)) % JUDGE_DRAWS  # edits have those before
     rendered = truths.pixels(mixed, plan.train, draws)
-    return LabelledImages(np.concatenate([images, rendered]), np.concatenate([labels, mixed])[:, 0])
+    shown = truths.schema.places(np.concatenate([labels, mixed])[:, 0])
+    return LabelledImages(np.concatenate([images, rendered]), shown)
 
 
 def prepare_context(config: PipelineConfig, images: str) -> None:
@@ -174,8 +182,8 @@ def prepare_context(config: PipelineConfig, images: str) -> None:
     folder = context_folder(config, images)
     keep_plan(config, images)
     manifest = read_manifest(images)
-    schema = build_schema(config.data.attributes, manifest.columns)
-    context = build_context(ImageLookup(images, manifest), config, schema, read_plan(folder))
+    schema = schema_of(manifest, config.data)
+    context = build_context(ImageLookup(images, manifest, schema=schema), config, schema, read_plan(folder))
     storage.write_bytes(storage.join(folder, JUDGE), context.judge.to_bytes())  # last: with it the context is whole
 
 
@@ -183,7 +191,7 @@ def load_context(config: PipelineConfig, images: str, folder: str) -> Context:
     """Load what `prepare_context` kept."""
     manifest = read_manifest(images)
     judge = AttributeClassifier.from_bytes(storage.read_bytes(storage.join(folder, JUDGE)))
-    plan, schema = read_plan(folder), build_schema(config.data.attributes, manifest.columns)
+    plan, schema = read_plan(folder), schema_of(manifest, config.data)
     lookup, renderer = ImageLookup(images, manifest, plan.labels), open_renderer(config.data, manifest.image_size)
     return _assemble(Truths(lookup, schema, renderer), plan, judge, config)
 
@@ -201,7 +209,10 @@ def _assemble(truths: Truths, plan: EvaluationPlan, judge: AttributeClassifier, 
         lookup=truths.lookup,
         plan=plan,
         truths=truths,
-        known=tuple(truths.lookup.manifest.known(column) for column in truths.schema.columns),
+        known=tuple(
+            truths.lookup.manifest.known(attribute.column)[list(attribute.named) or slice(None)]
+            for attribute in truths.schema.attributes
+        ),
         judge=judge.to(device_at_hand()),
         perceptual=_load_perceptual(),
     )

@@ -42,13 +42,13 @@ def measure_replacements(bench: Bench, rows: slice) -> Measured:
     sources, edits = context.images(plan.sources[rows]), plan.replacements(rows)
     unedited, *edited = bench.quick.edit_each(sources, context.images(plan.donors[rows]), names)
     results = torch.stack(edited, dim=1).flatten(0, 1)  # source by source, like the plan's edits
-    right = read_right(context.judge, results, plan.edit_labels[edits, 0], context.known)
+    right = read_right(context.judge, results, context.wanted(plan.edit_labels[edits]), context.known)
     swapped = np.tile(np.arange(len(names)), len(sources))
     figures = replacement_figures(
         _near(results, context.truth(edits), context, looks_for_copies=True), right, swapped, names
     )
     units = np.arange(rows.start, rows.stop)
-    back = _shown(unedited, sources, context.labels(plan.sources[rows])[:, 0], context)
+    back = _shown(unedited, sources, context.wanted(context.labels(plan.sources[rows])), context)
     items = {
         "replace": Items(plan.edit_strata[edits], units.repeat(len(names)), figures),
         "unedited": Items(plan.source_strata[rows], units, back),
@@ -62,7 +62,9 @@ def measure_recombinations(bench: Bench, rows: slice) -> Measured:
     """Take every attribute from another picture, with random x_T."""
     context, plan, edits = bench.context, bench.context.plan, bench.context.plan.recombinations(rows)
     results = _recombine(bench, plan.givers[rows])
-    figures = _shown(results, context.truth(edits), plan.edit_labels[edits, 0], context, looks_for_copies=True)
+    figures = _shown(
+        results, context.truth(edits), context.wanted(plan.edit_labels[edits]), context, looks_for_copies=True
+    )
     items = {"recombine": Items(plan.edit_strata[edits], np.arange(rows.start, rows.stop), figures)}
     examples = keep_rows({"recombined": to_pixels(results)}, plan.recombined_strata, rows, context)
     return Measured(items, examples=examples)
@@ -107,7 +109,7 @@ MEASURES: Mapping[str, Callable[[Bench, slice], Measured]] = {
 
 def _reconstruction(bench: Bench, rows: slice, images: Images, back: Images, measure: str, example: str) -> Measured:
     context, plan = bench.context, bench.context.plan
-    figures = _shown(back, images, context.labels(plan.reconstructed[rows])[:, 0], context)
+    figures = _shown(back, images, context.wanted(context.labels(plan.reconstructed[rows])), context)
     items = {measure: Items(plan.reconstructed_strata[rows], plan.reconstructed[rows], figures)}
     return Measured(items, examples=keep_rows({example: to_pixels(back)}, plan.reconstructed_strata, rows, context))
 

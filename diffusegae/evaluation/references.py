@@ -16,7 +16,7 @@ def measure_judge(context: Context, rows: slice) -> Measured:
     """Let the judge read true held-out images."""
     plan, names = context.plan, context.schema.names
     own = plan.test[rows]
-    right = read_right(context.judge, context.images(own), context.labels(own)[:, 0], context.known)
+    right = read_right(context.judge, context.images(own), context.wanted(context.labels(own)), context.known)
     figures = {f"accuracy/{name}": right[:, a] for a, name in enumerate(names)}
     return Measured({"judge": Items(plan.test_strata[rows], own, figures)})
 
@@ -28,7 +28,7 @@ def measure_truths(context: Context, edits: slice) -> Measured:
     """
     plan, truth = context.plan, context.truth(edits)
     kinds = context.truths.kinds(plan.edit_truths[edits])
-    right = read_right(context.judge, truth.nan_to_num(), plan.edit_labels[edits, 0], context.known)
+    right = read_right(context.judge, truth.nan_to_num(), context.wanted(plan.edit_labels[edits]), context.known)
     right[kinds == KINDS.index("none")] = np.nan
     figures = reading_figures(right, context.schema.names)
     figures |= {kind: (kinds == number).astype(np.float64) for number, kind in enumerate(KINDS)}
@@ -48,7 +48,7 @@ def measure_true_features(context: Context, rows: slice) -> Measured:
 def measure_given(context: Context, rows: slice) -> Measured:
     """Keep the given pictures, and what guessing would score."""
     values, names = {}, context.schema.names
-    train, test = (context.labels(rows)[:, 0] for rows in (context.plan.train, context.plan.test))
+    train, test = (context.wanted(context.labels(rows)) for rows in (context.plan.train, context.plan.test))
     seen = context.plan.test_strata == Stratum.SEEN
     for a, name in enumerate(names):
         most_frequent = np.bincount(train[:, a], minlength=context.schema.cardinalities[a]).argmax()

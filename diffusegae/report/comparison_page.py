@@ -10,6 +10,7 @@ from diffusegae.report import html, sections
 from diffusegae.report.ablations import Studied, draw_ablations
 from diffusegae.report.claims import draw_claims, plan_claims
 from diffusegae.report.content import Content
+from diffusegae.report.tables import count_values
 from diffusegae.schema import AttributeSchema
 
 
@@ -41,7 +42,7 @@ def write_comparison(
     seeds = len({judged.finding.seed for each in subjects.values() for judged in each})
     about = (
         f"{len(subjects)} rows, {seeds} {'seed' if seeds == 1 else 'seeds'}, on {config.model.image_size} px images"
-        f" with the attributes {', '.join(f'{a.name} ({len(a.values)} values)' for a in schema.attributes)}. All were"
+        f" with the attributes {', '.join(f'{a.name} ({count_values(a)})' for a in schema.attributes)}. All were"
         " judged on the same held-out images by the same attribute classifier."
     )
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())

@@ -12,7 +12,7 @@ from diffusegae.metrics.uncertainty import Interval
 from diffusegae.report import html, sections
 from diffusegae.report.charts import line_chart
 from diffusegae.report.content import WORDS, Content, at
-from diffusegae.report.tables import kind_of, label_of, show, show_interval, text_table
+from diffusegae.report.tables import count_values, kind_of, label_of, show, show_interval, text_table
 from diffusegae.schema import AttributeSchema
 
 CLOSING = ("codes/leak", "codes/mlp_leak", "replace/lpips", "replace/swapped", "replace/kept", "recombine/all_right",
@@ -37,7 +37,7 @@ def write_evaluation(
         ValueError: two rows were judged on different images.
     """
     content = _content(subjects, references, schema)
-    attributes = ", ".join(f"{a.name} ({a.width} of z_dis, {len(a.values)} values)" for a in schema.attributes)
+    attributes = ", ".join(f"{a.name} ({a.width} of z_dis, {count_values(a)})" for a in schema.attributes)
     title, about = f"DiffuseGAE: {config.name}", f"{config.model.image_size} px images, attributes {attributes}."
     body = [
         *sections.opening(content, title, about),

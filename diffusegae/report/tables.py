@@ -11,6 +11,7 @@ from diffusegae.metrics.uncertainty import Interval
 from diffusegae.report import html, paper
 from diffusegae.report.content import WORDS, Content, at, excludes_zero
 from diffusegae.report.html import WARNING, Cell, Row
+from diffusegae.schema import Attribute
 
 NOT_MEASURED = "–"
 MARKS = (
@@ -128,6 +129,12 @@ def show(value: float | None, style: Style) -> str:
         mantissa, exponent = f"{value:.2e}".split("e")
         return f"{mantissa}e{int(exponent)}"
     return f"{value:.4f}"
+
+
+def count_values(attribute: Attribute) -> str:
+    """Write how many values an attribute has, and how many of them are judged where that are not all."""
+    judged = f", the {len(attribute.named):,} most frequent judged" if attribute.named else ""
+    return f"{len(attribute.values):,} values{judged}"
 
 
 def show_paper(value: float) -> str:

@@ -16,9 +16,9 @@ from diffusegae.data.feed import (
     Feed,
     FeedBatch,
     GroupSampler,
+    NamedSampler,
     Sampler,
     prefetch,
-    sample_labelled,
     sample_rows,
 )
 from diffusegae.data.pipeline import Reading, StoredWindows, open_lanes
@@ -76,7 +76,7 @@ class WorkerFeed:
     def _new_sampler(self) -> Sampler:
         stage = self.stage
         if not isinstance(stage, GroupStageConfig):
-            return sample_labelled if self.is_labelled else sample_rows
+            return NamedSampler(self._named) if self.is_labelled else sample_rows
         return GroupSampler(stage.shared, stage.partners, stage.balance)
 
     def _open(self, held_out: bool, seed: int, lanes: int) -> list[StoredWindows]:
@@ -98,12 +98,20 @@ class WorkerFeed:
         own = () if self.shared else attributes.columns
         return tuple(dict.fromkeys([*attributes.group_columns, *own]))
 
+    @property
+    def _named(self) -> dict[int, np.ndarray]:
+        """The labels that go by name, by the column of a window's labels, where the baseline has outputs for them."""
+        if self.job.stage not in BASELINES or not BASELINES[self.job.stage].reads_names:
+            return {}
+        bounded = [attribute for attribute in self.job.attributes.attributes if attribute.named]
+        return {self._label_columns.index(each.column): np.array(each.named) for each in bounded}
+
     def _send(self, batch: FeedBatch) -> Sent:
         """Send a batch's images or latents, and for baselines their labels, to where it is trained on."""
         arrays = [self._payload_of(batch)]
         if self.is_labelled:
             labels = [batch.columns[name] for name in self.job.attributes.columns]
-            arrays.append(np.stack(labels, axis=1).astype(np.int64))
+            arrays.append(self.job.attributes.places(np.stack(labels, axis=1).astype(np.int64)))
         return self.transfer.send(arrays)
 
     def _receive(self, sent: Sent, batch: FeedBatch) -> Any:

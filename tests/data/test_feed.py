@@ -13,9 +13,9 @@ from diffusegae.data.feed import (
     EmptyFeedError,
     Feed,
     GroupSampler,
+    NamedSampler,
     Sampler,
     prefetch,
-    sample_labelled,
     sample_rows,
 )
 from diffusegae.data.order import WHOLE_SET, Lane, RowGroup, cut_lane, plan_windows
@@ -126,8 +126,10 @@ def test_groups_share_exactly_one_attribute_with_their_centre() -> None:
 def test_labelled_samples_leave_out_rows_that_lack_a_label() -> None:
     ids = np.arange(60)
     labels = np.stack([ids % 3, np.where(ids % 5 == 0, MISSING, 1)], axis=1)
-    samples = sample_labelled(ArrayWindow(ids, labels), np.random.default_rng(0))
+    samples = NamedSampler({})(ArrayWindow(ids, labels), np.random.default_rng(0))
     assert sorted(samples[:, 0].tolist()) == [row for row in range(60) if row % 5]
+    samples = NamedSampler({0: np.array([0, 2])})(ArrayWindow(ids, labels), np.random.default_rng(0))
+    assert sorted(samples[:, 0].tolist()) == [row for row in range(60) if row % 5 and row % 3 != 1]
 
 
 def test_auto_takes_exact_partners_where_most_rows_have_them_and_else_sharing_ones_and_says_so(

@@ -9,6 +9,7 @@ from diffusegae import storage
 from diffusegae.config.data import DataConfig
 from diffusegae.data import ingest as ingest_module
 from diffusegae.data.ingest import ingest
+from diffusegae.data.records import NOT_A_PICTURE
 from diffusegae.data.shards import has_manifest
 from diffusegae.data.skipped import SkippedError, read_reasons, require_few
 from diffusegae.data.sources.folder import FolderConfig
@@ -98,6 +99,7 @@ def test_just_the_share_that_is_allowed_passes(tmp_path: Path) -> None:
     require_few({"missing file": 5}, 95, 5, str(tmp_path))
     with pytest.raises(SkippedError):
         require_few({"missing file": 5}, 94, 5, str(tmp_path))
+    require_few({"missing file": 5, NOT_A_PICTURE: 40}, 95, 5, str(tmp_path))
 
 
 def test_the_ceiling_does_not_decide_what_is_trained() -> None:

@@ -110,6 +110,13 @@ def test_enlarged_pictures_are_counted(
     assert message == f"{expected} of 4 pictures are smaller than image_size 20 and were enlarged"
 
 
+def test_values_that_no_row_shows_take_no_place_in_a_record(tmp_path: Path) -> None:
+    _, record = written(tmp_path, {"one": PIXELS}, HEIGHT)
+    assert record.value_counts == {"letter": {0: 1}}
+    totals = Totals.read(str(tmp_path / "units"), {"letter": tuple(map(str, range(20_000)))})
+    assert (totals.value_counts["letter"].sum(), totals.value_counts["letter"][0]) == (1, 1)
+
+
 def test_records_of_an_earlier_version_are_read(tmp_path: Path) -> None:
     _, record = written(tmp_path, {"one": PIXELS}, HEIGHT)
     old = json.loads(record.model_dump_json(exclude={"enlarged"})) | {"value_counts": {"letter": [1, 0]}}

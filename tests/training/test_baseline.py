@@ -12,6 +12,7 @@ from diffusegae.baselines.loading import load_baseline
 from diffusegae.baselines.table import BASELINES
 from diffusegae.checkpoint import CheckpointError, CheckpointMeta, Position, save_checkpoint
 from diffusegae.config.baselines import BaselineName
+from diffusegae.data.shards import schema_of
 from diffusegae.schema import SchemaError, build_schema
 from diffusegae.training.job import TrainingJob
 from diffusegae.training.launch import LaunchError, launch_stage, stage_fingerprint
@@ -143,6 +144,22 @@ def test_batches_bring_each_picture_with_its_own_labels(name: BaselineName, memb
     if members == 4:
         shared = samples.labels[:, 1:] == samples.labels[:, :1]
         assert torch.equal(shared, torch.eye(3, dtype=torch.bool).expand_as(shared))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_what_learns_from_labels_trains_on_values_that_go_by_name(tmp_path: Path) -> None:
+    manifest = write_images(str(tmp_path), {"kind": 4, "ground": 4, "pose": 4}, [(0, 0, 0), (2, 0, 0)])
+    specs = {column: {"width": 8} for column in ("kind", "ground", "pose")}
+    config = smoke_config(f"data.attributes={specs}", "data.holdout={images: 20}", "data.named_values=2")
+    schema = schema_of(manifest, config.data)
+    assert schema.attributes[0].named == (1, 3)
+    job = TrainingJob(stage="ae_ds", config=config, attributes=schema, rows=str(tmp_path))
+    samples, _ = next(WorkerFeed(job, torch.device("cpu"), 0, 1).start([Position()]))
+    pixels = ((samples.images.flatten(0, 1).permute(0, 2, 3, 1) + 1) * 127.5).round().numpy()
+    places = samples.labels.flatten(0, 1).tolist()
+    for picture, own in zip(pixels, places, strict=True):
+        labels = [attribute.named[place] for attribute, place in zip(schema.attributes, own, strict=True)]
+        np.testing.assert_allclose(picture, paint(labels), atol=1)
 
 
 def test_a_baseline_with_a_batch_smaller_than_the_workers_is_named_when_it_is_launched(tmp_path: Path) -> None:

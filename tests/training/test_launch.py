@@ -211,3 +211,9 @@ def test_the_best_checkpoint_is_one_that_was_measured(scores: list[float]) -> No
     ]
     result = Result(metrics=kept[-1][1], checkpoint=kept[-1][0], error=None, path="/run", best_checkpoints=kept)
     assert launch._addresses(job_of(smoke_config("pretrain.best_by=simple")), result) == ("/run/2", "/run/1")
+
+
+def test_how_many_values_go_by_name_matters_to_baselines_alone() -> None:
+    few, usual = smoke_config("data.named_values=3"), smoke_config()
+    assert stage_fingerprint(few, "finetune", "x") == stage_fingerprint(usual, "finetune", "x")
+    assert stage_fingerprint(few, "stargan", "x") != stage_fingerprint(usual, "stargan", "x")

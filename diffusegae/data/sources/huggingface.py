@@ -23,7 +23,7 @@ from pydantic import Field
 from diffusegae import storage
 from diffusegae.data.containers import PICTURE_ENDINGS, STORED, Member, require_there
 from diffusegae.data.index import Listing
-from diffusegae.data.records import Skipped, SourceError
+from diffusegae.data.records import NOT_A_PICTURE, Skipped, SourceError
 from diffusegae.data.sources.listed import ContainerReader, ListedConfig
 from diffusegae.data.sources.listings import LISTED_ROWS, Entry, Record, list_entries
 from diffusegae.data.sources.state import archive_state, combined, file_state
@@ -209,7 +209,7 @@ def _by_folder(root: str) -> Iterator[Entry | Skipped]:
     for path in storage.iterate_files(root):
         folder = posixpath.dirname(path)
         if not path.lower().endswith(PICTURE_ENDINGS):
-            yield Skipped(path, "not a picture by its name", f"expected {', '.join(PICTURE_ENDINGS)}")
+            yield Skipped(path, NOT_A_PICTURE, f"expected {', '.join(PICTURE_ENDINGS)}")
         elif not folder:
             yield Skipped(path, "row without a label", "it lies in no folder whose name would be its label")
         else:

@@ -39,7 +39,13 @@ def ingested(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ingest:
 
     def read(source: Mapping[str, object], columns: Sequence[str], size: int, rows: int = 32) -> Ingested:
         attributes = {f"a{place}": {"column": column, "width": 2} for place, column in enumerate(columns)}
-        whole = {"source": source, "attributes": attributes, "shard_rows": rows, "holdout": {"images": 1}}
+        whole = {
+            "source": source,
+            "attributes": attributes,
+            "shard_rows": rows,
+            "holdout": {"images": 1},
+            "max_skipped": 100,
+        }
         config = DataConfig.model_validate(whole)
         root = str(tmp_path / f"set-{zlib.crc32(config.model_dump_json().encode())}")
         manifest = ingest(config, size, root)
