@@ -20,14 +20,14 @@ from diffusegae.training.launch import stage_fingerprint
 Changes = Mapping[str, Any]  # dotted setting → its value
 JUDGED: Literal["finetune"] = "finetune"
 
-# What decides sizes and time: never switched back to the paper's.
+# What decides sizes and time, or what may go on: never switched back to the paper's.
 SIZES = frozenset({
     "model.image_size", "model.pixel_unshuffle", "model.z_sem_width", "model.z_dis_width",
     *(f"model.encoder.{name}" for name in ("stem_width", "widths", "blocks", "attentions", "bottleneck", "head_width",
                                            "window")),
     *(f"model.unet.{name}" for name in ("base_width", "multipliers", "num_res_blocks", "attention_resolutions",
                                         "head_width", "embedding_width")),
-    "model.gae.widths", "model.gae.num_bottlenecks", "diffusion.num_timesteps",
+    "model.gae.widths", "model.gae.num_bottlenecks", "diffusion.num_timesteps", "pretrain.min_told",
     *(f"{stage}.{name}" for stage in ("pretrain", "refine", "finetune") for name in StageConfig.model_fields),
 })  # fmt: skip
 PAPER: Mapping[str, BaseModel] = {
