@@ -132,7 +132,7 @@ def read_registered_values(uri: str, model_uri: str) -> dict[str, Tensor]:
 
 def _download(uri: str, model: RegisteredModel, file: str, destination: Path) -> Path:
     source = f"{model.source}/{CHECKPOINT_IN_MODEL}{file}"
-    if "://" not in source and not Path(source).exists():
+    if source.startswith("/") and not Path(source).exists():
         raise TrackingError(
             f"the files of {model.uri} are not where {uri} has them: {source} does not exist. Where the storage was"
             f" moved, move its mlflow.db and {ARTIFACTS} together, and give jobs/pipeline.py its new address once"

@@ -34,7 +34,7 @@ def method(baseline: Ddim) -> DdimMethod:
 def test_has_no_canvas_and_one_condition_for_all(baseline: Ddim) -> None:
     assert baseline.unet.canvas is None
     styles = baseline.condition(3).style
-    assert torch.equal(styles[0], styles[2])
+    torch.testing.assert_close(styles[0], styles[2])  # a matrix product may sum its rows in other orders
     assert baseline.shared(2).shape == (2, 32)
     assert list(baseline.parameter_counts()) == ["unet", "shared"]
     assert baseline.parameter_counts()["shared"] == 32
