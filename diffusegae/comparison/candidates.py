@@ -11,7 +11,7 @@ from diffusegae.config.compare import OURS, MethodName, RowName
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import StageConfig
 from diffusegae.data.shards import has_manifest, read_manifest
-from diffusegae.evaluation.pieces import Assignment, Extent, assign
+from diffusegae.evaluation.pieces import Assignment, assign
 from diffusegae.layout import Layout
 from diffusegae.pipeline import STAGE_BEFORE, STAGES
 from diffusegae.training.launch import StageDone, accepted_fingerprints, read_done
@@ -71,7 +71,6 @@ class Candidate:
     judged: StageName
     row: str = ""  # the row's name, or the ablation's variant
     title: str = ""  # in the report
-    extent: Extent = "compared"
 
     @property
     def stages(self) -> tuple[StageName, ...]:
@@ -102,7 +101,7 @@ class Candidate:
         edits_codes = self.method in ("diffae", "pdae") or self.judged == "pretrain"
         return assign(
             config, images, storage.join(folder, self.key), self.method, done.checkpoint, done.fingerprint,
-            edits_codes=edits_codes, extent=self.extent,
+            edits_codes=edits_codes, extent="compared",
         )  # fmt: skip
 
 
@@ -163,7 +162,6 @@ def _seeds_of(variant: Variant, config: PipelineConfig, num_seeds: int) -> list[
             variant.judged,
             variant.key,
             variant.name,
-            "ablated",
         )
         for number in range(1 if variant.changes else num_seeds)
     ]

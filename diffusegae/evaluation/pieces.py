@@ -16,8 +16,8 @@ from diffusegae.evaluation.measures import FRAMES
 from diffusegae.evaluation.plan import EvaluationPlan
 from diffusegae.evaluation.subjects import SAMPLED, WITHOUT_CODES
 
-# How much is measured: of a pipeline's own stages, of a row of a comparison, of an ablation's variant.
-Extent = Literal["evaluated", "compared", "ablated"]
+# How much is measured: of a pipeline's own stages, of a row of a comparison or an ablation's variant.
+Extent = Literal["evaluated", "compared"]
 _EVALUATED = frozenset({
     "given", "judge", "truths", "probes", "inferred", "random", "replace", "recombine", "interpolate",
     "interpolate_single",
@@ -25,7 +25,6 @@ _EVALUATED = frozenset({
 _MEASURED: Mapping[Extent, frozenset[str]] = {
     "evaluated": _EVALUATED,
     "compared": _EVALUATED | {"attributes", "generate_random", "generate_recombined", "path", "true_features"},
-    "ablated": frozenset({"probes", "random", "replace", "recombine", "path"}),
 }
 
 
@@ -97,7 +96,7 @@ def plan_pieces(
     method: MethodName | Literal[""], config: PipelineConfig, plan: EvaluationPlan, extent: Extent = "evaluated"
 ) -> list[Piece]:
     """Return all pieces of a method (or of the references), in the order in which their results stand."""
-    works = _method_work(method, config, plan, extent) if method else _reference_work(config, plan)
+    works = _method_work(method, config, plan) if method else _reference_work(config, plan)
     evaluate, pieces = config.evaluate, []
     for measure, rows, per_row, steps, is_whole in works:
         if measure not in _MEASURED[extent]:
@@ -112,7 +111,7 @@ def plan_pieces(
 Work = tuple[str, int, int, int, bool]  # measure, rows, work per row, steps of a path, whether it is one piece
 
 
-def _method_work(method: MethodName, config: PipelineConfig, plan: EvaluationPlan, extent: Extent) -> Iterator[Work]:
+def _method_work(method: MethodName, config: PipelineConfig, plan: EvaluationPlan) -> Iterator[Work]:
     m, is_sampled = plan.num_attributes, method in SAMPLED
     full, quick = (steps if is_sampled else 1 for steps in (config.sampling.steps, config.evaluate.edit_steps))
     few = min(len(plan.sources), max(2, config.evaluate.num_pictures // 4))
@@ -131,8 +130,7 @@ def _method_work(method: MethodName, config: PipelineConfig, plan: EvaluationPla
     yield "generate_random", generated, quick, 0, False
     yield "generate_recombined", generated, quick, 0, False
     if method in SAMPLED - WITHOUT_CODES:
-        path_steps = config.compare.path_steps
-        for T in path_steps if extent == "compared" else [min(path_steps)]:
+        for T in config.compare.path_steps:
             yield "path", config.compare.pairs_at(T), 2 * T, T, False
 
 
