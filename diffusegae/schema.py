@@ -208,7 +208,7 @@ def build_schema(
     try:
         attributes = [_join(name, spec, vocabularies) for name, spec in specs.items()]
         if counts is not None:
-            named = [_most_frequent(counts[attribute.column], num_named) for attribute in attributes]
+            named = [frequent_labels(counts[attribute.column], num_named) for attribute in attributes]
             attributes = [a.model_copy(update={"named": own}) for a, own in zip(attributes, named, strict=True)]
         return AttributeSchema(attributes=tuple(attributes))
     except ValidationError as error:  # pydantic wraps what a validator raises; the cause is ours
@@ -233,7 +233,7 @@ def _join(name: str, spec: AttributeSpec, vocabularies: Mapping[str, Sequence[st
     )
 
 
-def _most_frequent(counts: Sequence[int], limit: int) -> tuple[int, ...]:
+def frequent_labels(counts: Sequence[int], limit: int) -> tuple[int, ...]:
     """Return the labels of the most frequent values, sorted; none where there are no more than the limit."""
     if len(counts) <= limit:
         return ()

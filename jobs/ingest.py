@@ -22,7 +22,9 @@ def main() -> None:
     print(
         f"{manifest.num_rows:,} images, {manifest.num_held_out:,} held out ({held}), skipped {dict(manifest.skipped)}"
     )
-    print(write_data_page(layout.images) or layout.images)
+    if page := write_data_page(layout.images):
+        print(f"look at it: {page}")
+    print(layout.images)
 
 
 if __name__ == "__main__":

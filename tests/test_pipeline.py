@@ -8,7 +8,9 @@ import torch
 
 from diffusegae import pipeline, storage
 from diffusegae.config.pipeline import PipelineConfig
-from diffusegae.data.shards import write_manifest
+from diffusegae.data.findings import find, write_findings
+from diffusegae.data.shards import load_labels, write_manifest
+from diffusegae.data.thumbnails import write_contact_sheet
 from diffusegae.layout import Layout
 from diffusegae.pipeline import STAGES, Pipeline, value_codes
 from diffusegae.schema import AttributeSpec, build_schema
@@ -95,3 +97,27 @@ def test_old_runs_on_old_images_are_taken_in_silence(tmp_path: Path, caplog: pyt
     finish_stage(pipeline.config, "pretrain", "")
     assert pipeline.job("refine").weights == "/somewhere"
     assert not caplog.text
+
+
+def test_the_page_of_the_data_is_logged_beside_the_thumbnails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    road = pipeline_on(tmp_path, "these")
+    images, manifest = road.layout.images, road.manifest
+    write_contact_sheet(images, manifest, "pose")
+    write_findings(images, find(manifest, road.schema, load_labels(images, manifest), None))
+    logged: dict[str, bytes] = {}
+
+    class Log:
+        """Notes the files that a run gets."""
+
+        def __init__(self, uri: str, run_id: str) -> None:
+            pass
+
+        def log_file(self, local: Path, folder: str) -> None:
+            logged[f"{folder}/{local.name}"] = local.read_bytes()
+
+    monkeypatch.setattr(pipeline, "ingest", lambda *_, **__: manifest)
+    monkeypatch.setattr(pipeline, "open_pipeline_run", lambda *_: "run")
+    monkeypatch.setattr(pipeline, "RunLogger", Log)
+    road.ingest()
+    assert set(logged) == {"data/thumbnails.png", "data/data.html"}
+    assert b"What stands out" in logged["data/data.html"]

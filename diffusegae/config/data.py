@@ -15,6 +15,7 @@ from diffusegae.images import Encoding, Framing, Resize, parse_colour
 from diffusegae.schema import AttributeSpec
 
 _logger = logging.getLogger(__name__)
+NAMED_VALUES = 500
 _OLD_KINDS = ("vehicles", "ilab", "folder")
 
 
@@ -43,7 +44,7 @@ class DataConfig(Config):
     encoding: Encoding = Field("png", description="Encoding of the stored images.")
     quality: int = Field(92, ge=1, le=100, description="Quality of jpeg and webp.")
     named_values: int = Field(
-        500,
+        NAMED_VALUES,
         gt=1,
         description="Values of an attribute that go by name: so many of the most frequent. Images that show others"
         " train all the same; they judge nothing, and no classifier, probe or list has an entry for them.",

@@ -106,7 +106,7 @@ def _split(data: DataConfig, source: Source, root: str, index_uri: str) -> _Spli
     holdout = resolve_holdout(data.holdout, schema, found)
     absent = absent_values(holdout, schema, found)
     seen = Strata(holdout, found.vocabularies).of(found.labels) == Stratum.SEEN
-    require_trainable(schema, absent, found.images(), found.images(seen))
+    require_trainable(schema, absent, found.images(), found.images(seen), data.named_values)
     return _Split(schema, holdout, absent, find_associations(schema, found))
 
 
@@ -231,7 +231,7 @@ def _finish(data: DataConfig, recipe: Recipe, source: Source, state: str, split:
         skipped=skipped,
     )
     _check_values(data, manifest)
-    require_trainable(split.schema, split.absent, manifest.value_counts, manifest.train_counts)
+    require_trainable(split.schema, split.absent, manifest.value_counts, manifest.train_counts, data.named_values)
     totals.warn_of_enlarged(recipe.image_size)
     _warn_of_lacking(manifest)
     for note in naming_notes(manifest, schema_of(manifest, data)):

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from diffusegae.config.holdout import HoldoutConfig
 from diffusegae.data.records import MISSING
-from diffusegae.schema import AttributeSchema
+from diffusegae.schema import AttributeSchema, frequent_labels
 
 Flags = Bool[np.ndarray, "_"]
 _Item = TypeVar("_Item")
@@ -186,10 +186,12 @@ def require_trainable(
     absent: Mapping[str, Flags],
     images: Mapping[str, Counts | Sequence[int]],
     trained: Mapping[str, Counts | Sequence[int]],
+    num_named: int,
 ) -> None:
     """Check that training keeps two values of each attribute, and an image of every value not held out by name.
 
-    `images` and `trained` count the images per value of each column, in all and in training.
+    `images` and `trained` count the images per value of each column, in all and in training. Of columns with more than
+    `num_named` values only that many, the most frequent ones, have to keep an image: the others judge nothing.
 
     Raises:
         HoldoutError: names the value, how many images it has, and the remedy.
@@ -204,6 +206,8 @@ def require_trainable(
                     f" {column!r}, expected at least 2; {remedy}"
                 )
             lost = np.flatnonzero((counts > 0) & (kept == 0) & ~absent[column])
+            if frequent := frequent_labels(counts.tolist(), num_named):
+                lost = np.intersect1d(lost, frequent)
             if len(lost):
                 raise HoldoutError(
                     f"attribute {attribute.name!r}: no training image is left of {len(lost)} value(s) of column"

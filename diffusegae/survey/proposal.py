@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from diffusegae.config.data import NAMED_VALUES
 from diffusegae.config.yaml_text import flow_yaml
 from diffusegae.data.association import TOO_CLOSE, Association
 from diffusegae.data.column import Column
@@ -137,6 +138,12 @@ def _warnings(
             f"{share:.0%} of the images have, for each attribute, another one that shares it and differs in all others;"
             + (" the rest are never the centre of a GROUP" if share >= 0.5 else " so partners may share more by chance")
         )
+    for column in labels.columns:
+        if column.name in names and len(column.values) > NAMED_VALUES:
+            found.append(
+                f"of the {len(column.values):,} values of {column.name} the {NAMED_VALUES} most frequent go by name and"
+                " are judged (data.named_values); the others train"
+            )
     if labels.num_repeated:
         found.append(f"{labels.num_repeated:,} rows name a picture that another one names; ingest takes the first")
     if pictures.sides[0] < size:

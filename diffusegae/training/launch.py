@@ -25,7 +25,7 @@ from diffusegae import storage
 from diffusegae.baselines.table import BASELINES
 from diffusegae.capacity import Ask, require_room
 from diffusegae.checkpoint import furthest_checkpoint, samples_of
-from diffusegae.config.data import DataConfig
+from diffusegae.config.data import NAMED_VALUES
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import ResourcesConfig
 from diffusegae.data.records import LATENT
@@ -80,7 +80,7 @@ def stage_fingerprint(config: PipelineConfig, stage: StageName, before: str) -> 
     data, model = config.data.model_dump(mode="json"), config.model.model_dump(mode="json")
     data["lanes"] = data["lanes"] or 1
     del data["max_skipped"]  # it says what is too little to train on, not what is trained on
-    if stage not in BASELINES or data["named_values"] == DataConfig.model_fields["named_values"].default:
+    if stage not in BASELINES or data["named_values"] == NAMED_VALUES:
         del data["named_values"]  # only baselines have outputs for values
     if stage in (*BASELINES, "pretrain"):
         del model["gae"]

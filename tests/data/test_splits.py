@@ -63,7 +63,7 @@ def resolve(found: Combinations, **settings: object) -> Holdout:
 def check(found: Combinations, holdout: Holdout) -> None:
     schema = schema_of(found)
     seen = Strata(holdout, found.vocabularies).of(found.labels) == SEEN
-    require_trainable(schema, absent_values(holdout, schema, found), found.images(), found.images(seen))
+    require_trainable(schema, absent_values(holdout, schema, found), found.images(), found.images(seen), 500)
 
 
 def test_what_lacks_a_label_gets_the_hardest_stratum_that_it_may_be_of() -> None:
@@ -242,10 +242,20 @@ def test_values_that_the_hash_of_images_took_are_refused_by_the_real_counts() ->
     found = world()
     schema, trained = schema_of(found), found.images()
     absent = absent_values(resolve(found), schema, found)
-    require_trainable(schema, absent, found.images(), trained)
+    require_trainable(schema, absent, found.images(), trained, 500)
     trained["instance"][3] = 0
     with pytest.raises(HoldoutError, match=r"'instance': 'car-i1' \(40 images.*name what training is to lack in data"):
-        require_trainable(schema, absent, found.images(), trained)
+        require_trainable(schema, absent, found.images(), trained, 500)
+
+
+def test_of_very_many_values_the_frequent_ones_alone_must_be_trained() -> None:
+    found = world()
+    schema, trained = schema_of(found), found.images()
+    absent, last = absent_values(resolve(found), schema, found), len(found.vocabularies["instance"]) - 1
+    trained["instance"][last] = 0
+    require_trainable(schema, absent, found.images(), trained, last)  # of equal ones the last does not go by name
+    with pytest.raises(HoldoutError, match="no training image is left of 1 value"):
+        require_trainable(schema, absent, found.images(), trained, last + 1)
 
 
 @pytest.mark.parametrize(

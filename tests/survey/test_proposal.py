@@ -6,6 +6,7 @@ import pytest
 
 from diffusegae.config.load import load_config
 from diffusegae.data.sources.folder import FolderConfig
+from diffusegae.survey import proposal
 from diffusegae.survey.labels import survey_labels
 from diffusegae.survey.pictures import survey_pictures
 from diffusegae.survey.proposal import Proposal, SurveyError, describe, name_of, propose, to_yaml
@@ -55,6 +56,13 @@ def test_attributes_that_nearly_go_together_are_warned_of(tmp_path: Path) -> Non
     near = ["odd" if number % 30 == 0 else ink for number, ink in enumerate(inks)]
     found = proposed(with_column(source, "near", near))
     assert any(warning.startswith("near follows from ink in 9") for warning in found.warnings)
+
+
+def test_of_more_values_than_go_by_name_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proposal, "NAMED_VALUES", 5)
+    notes = [warning for warning in proposed(source_at(tmp_path)).warnings if "go by name" in warning]
+    (note,) = notes
+    assert note.startswith("of the 6 values of letter the 5 most frequent go by name and are judged")
 
 
 def test_with_more_columns_than_a_group_holds_the_richest_are_taken(tmp_path: Path) -> None:
