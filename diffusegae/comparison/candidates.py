@@ -101,7 +101,7 @@ class Candidate:
         edits_codes = self.method in ("diffae", "pdae") or self.judged == "pretrain"
         return assign(
             config, images, storage.join(folder, self.key), self.method, done.checkpoint, done.fingerprint,
-            edits_codes=edits_codes, extent="compared",
+            edits_codes=edits_codes, compared=True,
         )  # fmt: skip
 
 

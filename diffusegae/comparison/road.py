@@ -111,9 +111,7 @@ class Comparison:
         if not subjects:
             return "nothing is measured yet"
         pipeline = Pipeline(self.config)
-        (true,) = measure_all(
-            [assign(self.config, pipeline.layout.images, "", extent="compared")], "compare: references"
-        )
+        (true,) = measure_all([assign(self.config, pipeline.layout.images, "", compared=True)], "compare: references")
         studied = self._studied()
         notes = [f"Missing: {name}: {reason}." for name, reason in failures.items()]
         lacking = [c.key for c in self.candidates if self.find(c) is None]

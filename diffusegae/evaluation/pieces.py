@@ -1,7 +1,7 @@
 """Pieces: an evaluation cut into work that any process can do, each kept when it is done and never done again."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,17 +16,6 @@ from diffusegae.evaluation.measures import FRAMES
 from diffusegae.evaluation.plan import EvaluationPlan
 from diffusegae.evaluation.subjects import SAMPLED, WITHOUT_CODES
 
-# How much is measured: of a pipeline's own stages, of a row of a comparison or an ablation's variant.
-Extent = Literal["evaluated", "compared"]
-_EVALUATED = frozenset({
-    "given", "judge", "truths", "probes", "inferred", "random", "replace", "recombine", "interpolate",
-    "interpolate_single",
-})  # fmt: skip
-_MEASURED: Mapping[Extent, frozenset[str]] = {
-    "evaluated": _EVALUATED,
-    "compared": _EVALUATED | {"attributes", "generate_random", "generate_recombined", "path", "true_features"},
-}
-
 
 class Assignment(Config):
     """A subject and how it is measured: all that a process on any node has to know."""
@@ -38,7 +27,7 @@ class Assignment(Config):
     method: MethodName | Literal[""] = Field("", description="Name of the method; empty for the references.")
     checkpoint: str = Field("", description="Its weights.")
     edits_codes: bool = Field(False, description="Whether its code is undivided and edited in a way that is chosen.")
-    extent: Extent = Field("evaluated", description="How much is measured.")
+    compared: bool = Field(False, description="Whether paths, Fréchet distances, DCI and the like are measured, too.")
 
     @property
     def fingerprint(self) -> str:
@@ -55,7 +44,7 @@ def assign(
     weights: str = "",
     *,
     edits_codes: bool = False,
-    extent: Extent = "evaluated",
+    compared: bool = False,
 ) -> Assignment:
     """Return how a subject is measured: weights of a fingerprint, with pieces of their own below the folder.
 
@@ -68,7 +57,7 @@ def assign(
     own = storage.join(folder if method else storage.join(context, "references"), fingerprint)
     return Assignment(
         config=config, images=images, context=context, folder=own, method=method, checkpoint=checkpoint,
-        edits_codes=edits_codes, extent=extent,
+        edits_codes=edits_codes, compared=compared,
     )  # fmt: skip
 
 
@@ -93,14 +82,12 @@ class Piece:
 
 
 def plan_pieces(
-    method: MethodName | Literal[""], config: PipelineConfig, plan: EvaluationPlan, extent: Extent = "evaluated"
+    method: MethodName | Literal[""], config: PipelineConfig, plan: EvaluationPlan, *, compared: bool = False
 ) -> list[Piece]:
     """Return all pieces of a method (or of the references), in the order in which their results stand."""
-    works = _method_work(method, config, plan) if method else _reference_work(config, plan)
+    works = _method_work(method, config, plan, compared) if method else _reference_work(config, plan, compared)
     evaluate, pieces = config.evaluate, []
     for measure, rows, per_row, steps, is_whole in works:
-        if measure not in _MEASURED[extent]:
-            continue
         chunk = rows if is_whole else max(1, evaluate.piece_images // max(1, per_row // evaluate.edit_steps))
         for start in range(0, rows, max(1, chunk)):
             stop = min(rows, start + chunk)
@@ -111,7 +98,7 @@ def plan_pieces(
 Work = tuple[str, int, int, int, bool]  # measure, rows, work per row, steps of a path, whether it is one piece
 
 
-def _method_work(method: MethodName, config: PipelineConfig, plan: EvaluationPlan) -> Iterator[Work]:
+def _method_work(method: MethodName, config: PipelineConfig, plan: EvaluationPlan, compared: bool) -> Iterator[Work]:
     m, is_sampled = plan.num_attributes, method in SAMPLED
     full, quick = (steps if is_sampled else 1 for steps in (config.sampling.steps, config.evaluate.edit_steps))
     few = min(len(plan.sources), max(2, config.evaluate.num_pictures // 4))
@@ -124,6 +111,8 @@ def _method_work(method: MethodName, config: PipelineConfig, plan: EvaluationPla
     yield "recombine", len(plan.givers), quick, 0, False
     yield "interpolate", few, (2 + FRAMES) * quick, 0, True
     yield "interpolate_single", few, m * (2 + FRAMES) * quick, 0, True
+    if not compared:
+        return
     if method not in WITHOUT_CODES:
         yield "attributes", encoded, 1, 0, True
     generated = min(config.compare.num_generated, len(plan.seen))
@@ -134,8 +123,9 @@ def _method_work(method: MethodName, config: PipelineConfig, plan: EvaluationPla
             yield "path", config.compare.pairs_at(T), 2 * T, T, False
 
 
-def _reference_work(config: PipelineConfig, plan: EvaluationPlan) -> Iterator[Work]:
+def _reference_work(config: PipelineConfig, plan: EvaluationPlan, compared: bool) -> Iterator[Work]:
     yield "given", 1, 1, 0, True
     yield "judge", len(plan.test), 1, 0, True
     yield "truths", len(plan.edit_truths), 2, 0, False
-    yield "true_features", min(config.compare.num_generated, len(plan.seen)), 1, 0, False
+    if compared:
+        yield "true_features", min(config.compare.num_generated, len(plan.seen)), 1, 0, False

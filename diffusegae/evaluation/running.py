@@ -14,7 +14,7 @@ from diffusegae.evaluation.finish import finish
 from diffusegae.evaluation.measured import Measured
 from diffusegae.evaluation.measures import MEASURES
 from diffusegae.evaluation.paths import measure_lengths_of
-from diffusegae.evaluation.pieces import Extent, Piece, plan_pieces
+from diffusegae.evaluation.pieces import Piece, plan_pieces
 from diffusegae.evaluation.references import REFERENCES
 from diffusegae.metrics.features import PerceptualWeightsMissing
 
@@ -38,8 +38,8 @@ def run_piece(of: Bench | Context, piece: Piece) -> Measured:
             return Measured()
 
 
-def measure(of: Bench | Context, name: MethodName | Literal[""] = "", extent: Extent = "evaluated") -> Measured:
+def measure(of: Bench | Context, name: MethodName | Literal[""] = "", *, compared: bool = False) -> Measured:
     """Measure all of a method on its bench, or of the references, one piece after another."""
     context = of if isinstance(of, Context) else of.context
-    pieces = plan_pieces(name, context.config, context.plan, extent)
+    pieces = plan_pieces(name, context.config, context.plan, compared=compared)
     return finish([run_piece(of, piece) for piece in pieces])

@@ -45,7 +45,7 @@ def measure_all(assignments: Sequence[Assignment], job: str, rate: float = 0.0) 
         if assignment.edits_codes and not storage.exists(storage.join(assignment.folder, CHOSEN)):
             logger.info("%s: choosing how codes of %s are edited", job, assignment.method)
             run_remotely(choose_ways, (assignment,), resources)
-    planned = {each.folder: plan_pieces(each.method, each.config, plan, each.extent) for each in assignments}
+    planned = {each.folder: plan_pieces(each.method, each.config, plan, compared=each.compared) for each in assignments}
     _run_missing([(each, piece) for each in assignments for piece in planned[each.folder]], job, resources, rate)
     return [finish([_read(each, piece) for piece in planned[each.folder]]) for each in assignments]
 

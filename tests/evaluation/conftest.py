@@ -159,7 +159,7 @@ def editor(painted_schema: AttributeSchema) -> Editor:
 
 @pytest.fixture(scope="session")
 def references(context: Context) -> Measured:
-    return measure(context, extent="compared")
+    return measure(context, compared=True)
 
 
 @pytest.fixture(scope="session")
@@ -175,6 +175,6 @@ def measured(
         "diffusegae": editor,
     }
     return {
-        name: measure(Bench.of(method, context), name, extent="compared")  # type: ignore[arg-type]
+        name: measure(Bench.of(method, context), name, compared=True)  # type: ignore[arg-type]
         for name, method in methods.items()
     }

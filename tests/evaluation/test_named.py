@@ -51,9 +51,7 @@ def named_context(named: tuple[ImageLookup, AttributeSchema]) -> Context:
 def found(named: tuple[ImageLookup, AttributeSchema], named_context: Context) -> tuple[Measured, Measured]:
     """What is measured of one who knows all pictures, and of the references."""
     oracle = Oracle(ImageLookup(named[0].uri, named[0].manifest), named[1])
-    return measure(Bench.of(oracle, named_context), "ae_ds", extent="compared"), measure(
-        named_context, extent="compared"
-    )
+    return measure(Bench.of(oracle, named_context), "ae_ds", compared=True), measure(named_context, compared=True)
 
 
 def test_only_images_of_named_values_judge(named_context: Context) -> None:

@@ -21,7 +21,6 @@ from diffusegae.evaluation.pieces import Piece, plan_pieces
 from diffusegae.evaluation.references import REFERENCES
 from diffusegae.evaluation.running import measure, run_piece
 from diffusegae.pixels import to_tensor
-from diffusegae.report.ablations import KEY_FIGURES
 from diffusegae.schema import AttributeSchema
 from tests.evaluation.conftest import CONFIG, Blur, Oracle
 
@@ -163,24 +162,13 @@ def test_pieces_are_the_whole(editor: Editor, context: Context, measured: Found)
     whole = replace(
         context, config=CONFIG.model_copy(update={"evaluate": CONFIG.evaluate.model_copy(update={"piece_images": 100})})
     )
-    found = measure(Bench.of(editor, whole), "diffusegae", extent="compared")
-    pieces = plan_pieces("diffusegae", CONFIG, context.plan, extent="compared")
-    assert len(pieces) > len(plan_pieces("diffusegae", whole.config, context.plan, extent="compared")) + 8
+    found = measure(Bench.of(editor, whole), "diffusegae", compared=True)
+    pieces = plan_pieces("diffusegae", CONFIG, context.plan, compared=True)
+    assert len(pieces) > len(plan_pieces("diffusegae", whole.config, context.plan, compared=True)) + 8
     for name, value in found.metrics.items():
         # The lengths of paths of an untrained model are rounding in part, which batches of one size share.
         assert measured["diffusegae"].metrics[name] == pytest.approx(value, rel=0.3 if "ppl" in name else 1e-3), name
     assert found.examples.keys() == measured["diffusegae"].examples.keys()
-
-
-def test_a_variant_is_measured_by_what_ablations_show_and_no_more(
-    editor: Editor, context: Context, measured: Found
-) -> None:
-    found = measure(Bench.of(editor, context), "diffusegae", "ablated").metrics
-    for figure in [*KEY_FIGURES, "path/ppl/T2"]:
-        measures, _, name = figure.partition("/")
-        metric = f"{measures}/seen_pairs/{name}"
-        assert found[metric] == pytest.approx(measured["diffusegae"].metrics[metric], rel=1e-3), figure
-    assert not [metric for metric in found if metric.startswith("reconstruct/") or "/T4" in metric or "/fd_" in metric]
 
 
 def test_paths_take_more_pairs_at_fewer_steps(measured: Found) -> None:
@@ -194,7 +182,7 @@ def test_without_weights_the_rest_is_measured(
 ) -> None:
     monkeypatch.setattr("diffusegae.metrics.features.PACKAGE", "a_package_that_is_not_installed")
     bench = Bench.of(Oracle(painted, painted_schema), replace(context, perceptual=None))
-    found = measure(bench, "gzsnet", extent="compared")
+    found = measure(bench, "gzsnet", compared=True)
     assert not [metric for metric in found.metrics if "fd_" in metric or "lpips" in metric]
     assert found.metrics["recombine/seen_pairs/mse"] == 0
 
