@@ -51,7 +51,12 @@ def measure_all(assignments: Sequence[Assignment], job: str, rate: float = 0.0) 
 
 
 def run_remotely(function: Callable[..., Any], arguments: tuple[Any, ...], resources: ResourcesConfig) -> Any:
-    """Return what a function returns in a process that has a training worker's CPUs and GPUs."""
+    """Return what a function returns in a process that has a training worker's CPUs and GPUs.
+
+    Raises:
+        CapacityError: the cluster has no room for that.
+    """
+    _require_room(function, resources)
     return ray.get(as_task(function, resources).remote(*arguments))
 
 
@@ -79,6 +84,7 @@ def _run_missing(works: Sequence[tuple[Assignment, Piece]], job: str, resources:
     total, left = (sum(piece.work for _, piece in each) for each in (works, missing))
     forecast = Forecast(Workload(job, total, "denoising steps of an image"), rate, total - left)
     logger.info("%s, in %d pieces of %d", forecast.announce(), len(missing), len(works))
+    _require_room(measure_piece, resources)
     remote = as_task(measure_piece, resources)
     running = {remote.remote(assignment, piece): piece for assignment, piece in missing}
     done, started, logged = total - left, time.monotonic(), time.monotonic()
@@ -95,15 +101,19 @@ def _run_missing(works: Sequence[tuple[Assignment, Piece]], job: str, resources:
 
 
 def as_task(function: Callable[..., Any], resources: ResourcesConfig) -> Any:
-    """Return a function as a task: with a worker's share of a GPU, or on one CPU, as many side by side as there are.
+    """Return a function as a task: with a worker's share of a GPU, or on one CPU, as many side by side as there are."""
+    needs = _needs(resources)
+    return ray.remote(num_cpus=needs["CPU"], num_gpus=needs["GPU"], max_retries=MAX_DEATHS)(function)
 
-    Raises:
-        CapacityError: the cluster has no room for one.
-    """
-    cpus, gpus = (resources.cpus_per_worker if resources.gpus_per_worker else 1), resources.gpus_per_worker
-    ask = Ask(function.__name__, 1, {"CPU": cpus, "GPU": gpus}, resources.settings_per_worker)
+
+def _needs(resources: ResourcesConfig) -> dict[str, float]:
+    gpus = resources.gpus_per_worker
+    return {"CPU": resources.cpus_per_worker if gpus else 1, "GPU": gpus}
+
+
+def _require_room(function: Callable[..., Any], resources: ResourcesConfig) -> None:
+    ask = Ask(function.__name__, 1, _needs(resources), resources.settings_per_worker)
     require_room(ask, resources.wait_minutes)
-    return ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=MAX_DEATHS)(function)
 
 
 def _read(assignment: Assignment, piece: Piece) -> Measured:

@@ -101,8 +101,7 @@ def test_methods_are_loaded_on_the_device_at_hand(
     assert devices == [torch.device("cuda")]
 
 
-def test_a_piece_asks_for_a_workers_gpu_or_for_one_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "require_room", lambda ask, minutes: None)  # this machine may have no GPU
+def test_a_piece_asks_for_a_workers_gpu_or_for_one_cpu() -> None:
     on_gpu, on_cpu = (
         tasks.as_task(tasks.measure_piece, ResourcesConfig(gpus_per_worker=gpus, cpus_per_worker=4))._default_options
         for gpus in (0.5, 0)
