@@ -10,6 +10,7 @@ import colorsys
 import numpy as np
 import numpy.typing as npt
 
+from diffusegae.data.vehicles.samples import average, to_levels
 from diffusegae.data.vehicles.solids import Array
 
 _SAMPLES = 2
@@ -28,8 +29,7 @@ def clutter(background: int, size: int, seed: int) -> npt.NDArray[np.uint8]:
     for radius in np.sort(_SMALLEST * (_LARGEST / _SMALLEST) ** random.random(_LEAVES))[::-1]:
         _lay_leaf(picture, x, y, radius, palette, random)
     picture *= 0.72 + 0.56 * _noise(x, y, 1.5, random)[..., None]
-    small = picture.reshape(size, _SAMPLES, size, _SAMPLES, 3).mean(axis=(1, 3))
-    return np.asarray(np.rint(np.clip(small, 0.0, 1.0) * 255.0), dtype=np.uint8)
+    return to_levels(average(picture, _SAMPLES))
 
 
 def _palette(random: np.random.Generator) -> Array:

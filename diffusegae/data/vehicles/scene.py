@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from diffusegae.data.vehicles.raster import coverage, front_facing, rasterise
+from diffusegae.data.vehicles.samples import average
 from diffusegae.data.vehicles.skins import Skin
 from diffusegae.data.vehicles.solids import Array, Mesh
 
@@ -31,7 +32,8 @@ _CACHED_VALUES = 1 << 16
 class View:
     """Hold the camera and light of one picture: angles in degrees, shift and zoom as fractions of the frame.
 
-    `roll` tilts the camera to the side; `light_turn` and `light_lift` turn the light about the vertical and raise it.
+    `roll` tilts the camera to the side; `light_turn` turns the light about the vertical, and it stands 1 +
+    sin(`light_lift`) times as high as usual.
     """
 
     azimuth: float
@@ -97,7 +99,7 @@ def draw_layer(mesh: Mesh, view: View, size: int, skin: Skin | None = None) -> L
     flat[fragments.pixels, :3] = _shade(normals, colours, light, view)
     flat[fragments.pixels, 3] = 1.0
     picture = flat.reshape(sampled, sampled, 4)
-    small = _downsample(picture, samples)
+    small = average(picture, samples)
     shadow = coverage(shadow_screen[front_facing(shadow_screen)], sampled)
     dark = _darken(shadow, picture[..., 3] > 0, samples)
     keep = np.rint((1.0 - small[..., 3]) * (1.0 - dark) * 256.0).astype(np.uint16)
@@ -165,14 +167,9 @@ def _darken(shadow: npt.NDArray[np.bool_], vehicle: npt.NDArray[np.bool_], sampl
     """Return how much darker the ground gets [size, size]: the soft shadow, and a thin rim around the vehicle."""
     sampled = vehicle.shape[0]
     rim = _dilate(vehicle, max(1, round(_RIM_WIDTH * sampled)))
-    small = _downsample(np.stack([shadow, rim], axis=-1).astype(np.float64), samples)
+    small = average(np.stack([shadow, rim], axis=-1).astype(np.float64), samples)
     soft = _blur(small[..., 0], max(1, round(_SHADOW_BLUR * sampled / samples)))
     return np.maximum(_SHADOW * soft, _RIM * small[..., 1])
-
-
-def _downsample(picture: Array, samples: int) -> Array:
-    size = picture.shape[0] // samples
-    return np.asarray(picture.reshape(size, samples, size, samples, -1).mean(axis=(1, 3)))
 
 
 def _dilate(mask: npt.NDArray[np.bool_], radius: int) -> npt.NDArray[np.bool_]:

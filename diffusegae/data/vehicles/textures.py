@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from diffusegae.data.vehicles.samples import average, to_levels
 from diffusegae.data.vehicles.solids import Array
 
 # A Kronecker sequence by the golden ratio and square roots of primes spreads any number of backgrounds over hue,
@@ -125,8 +126,7 @@ def texture(background: int, size: int, seed: int) -> npt.NDArray[np.uint8]:
     field = _FAMILIES[background % len(_FAMILIES)](grain)
     low, high = _tones(place)
     picture = low + (high - low) * field[..., None]
-    small = picture.reshape(size, _SAMPLES, size, _SAMPLES, 3).mean(axis=(1, 3))
-    return np.asarray(np.rint(np.clip(small, 0.0, 1.0) * 255.0), dtype=np.uint8)
+    return to_levels(average(picture, _SAMPLES))
 
 
 @lru_cache(maxsize=4)
