@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from jaxtyping import Integer
 
 from diffusegae import storage
 from diffusegae.config.tuning import TuneConfig
 from diffusegae.data.latent_split import read_validation_split
-from diffusegae.metrics.probe import LabelledCodes, read_linear, read_mlp, standardise
+from diffusegae.metrics.probe import LabelledCodes, read_linear, read_mlp, read_part, standardise
 from diffusegae.schema import AttributeSchema
 
+Labels = Integer[np.ndarray, "_"]
 TOLD = "told.json"  # beside the latents
 logger = logging.getLogger(__name__)
 
@@ -64,7 +66,13 @@ def read_told(uri: str, schema: AttributeSchema, tune: TuneConfig) -> list[Told]
     train, test = standardise(
         LabelledCodes(fitted.z, fitted.judged_labels), LabelledCodes(split.judged.z, split.judged.judged_labels)
     )
-    return [_read(name, train, test, a) for a, name in enumerate(schema.names)]
+    # A value that no fitted row shows is not told.
+    linear, mlp = (
+        np.nan_to_num(read_part(train, test, slice(None), probe)).mean(axis=0).tolist()
+        for probe in (read_linear, read_mlp)
+    )
+    guesses = [_guess(train.labels[:, a], test.labels[:, a]) for a in range(len(schema.names))]
+    return [Told(*each) for each in zip(schema.names, linear, mlp, guesses, strict=True)]
 
 
 def check_told(told: Sequence[Told], least: float) -> None:
@@ -80,11 +88,7 @@ def check_told(told: Sequence[Told], least: float) -> None:
         )
 
 
-def _read(name: str, train: LabelledCodes, test: LabelledCodes, a: int) -> Told:
-    labels, truth = train.labels[:, a], test.labels[:, a]
+def _guess(labels: Labels, truth: Labels) -> float:
+    """Return how often the commonest of the labels is true."""
     values, counts = np.unique(labels, return_counts=True)
-    guess = float((truth == values[counts.argmax()]).mean())
-    if len(values) == 1:
-        return Told(name, guess, guess, guess)
-    linear, mlp = (float((probe(train.codes, labels, test.codes) == truth).mean()) for probe in (read_linear, read_mlp))
-    return Told(name, linear, mlp, guess)
+    return float((truth == values[counts.argmax()]).mean())

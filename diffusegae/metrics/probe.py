@@ -134,9 +134,9 @@ def measure_parts(
     train, test = standardise(train, test)
     return PartReadings(
         names=tuple(names),
-        reads=np.stack([_read(train, test, part, probe) for part in parts], axis=1),
+        reads=np.stack([read_part(train, test, part, probe) for part in parts], axis=1),
         reference=_measure_reference(train, test, parts, probe, shuffles, seed),
-        full=_read(train, test, slice(None), probe) if full else np.full(test.labels.shape, np.nan),
+        full=read_part(train, test, slice(None), probe) if full else np.full(test.labels.shape, np.nan),
         chance=1.0 / np.asarray(cardinalities, dtype=np.float64),
     )
 
@@ -209,13 +209,13 @@ def _measure_reference(
                 replace(data, codes=shuffle_within(data.codes[:, part], values, generator))
                 for data, values in zip((train, test), own, strict=True)
             )
-            reference[:, r] += _read(first, second, slice(None), probe, skip=r) / shuffles
+            reference[:, r] += read_part(first, second, slice(None), probe, skip=r) / shuffles
         _, place, count = np.unique(own[1], return_inverse=True, return_counts=True)
         reference[count[place] == 1, r] = np.nan
     return reference
 
 
-def _read(
+def read_part(
     train: LabelledCodes, test: LabelledCodes, part: slice, probe: Probe, skip: int | None = None
 ) -> Float[np.ndarray, "rows m"]:
     """Return 1 where a probe trained on a part of `train` reads an attribute from that part of a row of `test`.
