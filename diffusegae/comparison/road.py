@@ -104,17 +104,19 @@ class Comparison:
 
         Trains and measures nothing but the references, the true pictures among themselves.
         """
+        asked = {candidate.key: candidate for candidate in self.candidates}
+        known = {key: judged for key, candidate in asked.items() if (judged := self.read(candidate)) is not None}
+        lacking = [key for key in asked if key not in known]
         subjects: dict[str, list[Judged]] = {}
         for candidate in plan_candidates(self.config, self.num_seeds):
-            if (judged := self.read(candidate)) is not None:
-                subjects.setdefault(candidate.row, []).append(judged)
+            if candidate.key in known:
+                subjects.setdefault(candidate.row, []).append(known[candidate.key])
         if not subjects:
             return "nothing is measured yet"
         pipeline = Pipeline(self.config)
         (true,) = measure_all([assign(self.config, pipeline.layout.images, "", compared=True)], "compare: references")
-        studied = self._studied()
+        studied = self._studied(known)
         notes = [f"Missing: {name}: {reason}." for name, reason in failures.items()]
-        lacking = [c.key for c in self.candidates if self.find(c) is None]
         if lacking and not failures:
             notes.append(f"Not measured yet: {', '.join(lacking)}.")
         notes += [*pipeline.manifest.notes, *naming_notes(pipeline.manifest, pipeline.schema)]
@@ -134,25 +136,22 @@ class Comparison:
             )
 
         pipeline.publish("compare", self.folder, write)
-        state = f"{len(lacking)} of {len(self.candidates)} are not measured\n" if lacking else ""
+        state = f"{len(lacking)} of {len(asked)} are not measured\n" if lacking else ""
         where = f"{storage.join(self.folder, 'report.html')}\nresults:  {storage.join(self.folder, RESULTS)}"
         return f"{state}report:   {where}"
 
-    def _studied(self) -> dict[str, dict[str, list[Judged]]]:
-        """Return what was measured of the ablations: question → variant → per seed; the config itself under ""."""
+    def _studied(self, known: Mapping[str, Judged]) -> dict[str, dict[str, list[Judged]]]:
+        """Return what is known of the ablations: question → variant → per seed; the config itself under ""."""
         if not self.with_ablations:
             return {}
-        whole = self._judged(references(self.config, self.num_seeds))
+        whole = _judged(references(self.config, self.num_seeds), known)
         if not whole:
             return {}
         variants = {
-            question: {variant.name: judged for variant, each in pairs if (judged := self._judged(each))}
+            question: {variant.name: judged for variant, each in pairs if (judged := _judged(each, known))}
             for question, pairs in plan_variants(self.config, self.num_seeds).items()
         }
         return {"": {"the config": whole}, **{question: each for question, each in variants.items() if each}}
-
-    def _judged(self, candidates: Sequence[Candidate]) -> list[Judged]:
-        return [judged for candidate in candidates if (judged := self.read(candidate)) is not None]
 
     def find(self, candidate: Candidate) -> Finding | None:
         """Return the figures of a candidate, None if it was not measured or if it changed since."""
@@ -180,6 +179,10 @@ class Comparison:
         needs = (_training_name(candidate, candidate.judged),)
         measuring = Work(f"measure {candidate.key}", measure_candidate, (candidate, self.folder), needs)
         return [*_trainings(candidate), measuring]
+
+
+def _judged(candidates: Sequence[Candidate], known: Mapping[str, Judged]) -> list[Judged]:
+    return [known[candidate.key] for candidate in candidates if candidate.key in known]
 
 
 def _training_name(candidate: Candidate, stage: str) -> str:
