@@ -3,16 +3,9 @@
 import pytest
 
 from diffusegae.forecast import Forecast, Workload, format_bytes, format_seconds
+from tests.clock import Clock
 
 WORK = Workload("pretrain", amount=1000, unit="images", steps=10, bytes_read=11_200_000, bytes_written=2_000)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_a_measured_forecast_is_sharp_after_the_first_seconds_and_judged_at_the_end() -> None:

@@ -14,14 +14,7 @@ from diffusegae.client import (
     UnreachableError,
 )
 from diffusegae.client.retry import RESUMABLE, SURELY_NOT_TAKEN
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 def unavailable(retry_after: float | None = None) -> UnavailableError:

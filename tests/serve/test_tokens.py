@@ -16,16 +16,9 @@ from serve.api import create_api
 from serve.checks import Limits
 from serve.security import protect
 from serve.tokens import BearerTokens, Token, as_yaml, load_tokens, new_token
+from tests.clock import Clock
 
 HASH = "a" * 64
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def entry(secret: str, name: str = "alice", per_minute: float = 60, burst: int = 3) -> Token:

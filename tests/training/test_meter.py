@@ -9,19 +9,10 @@ import torch
 from diffusegae.data.feed import FeedBatch
 from diffusegae.training.flops import flops_of_step
 from diffusegae.training.meter import Meter, Pause
+from tests.clock import Clock
 from tests.training.test_step import batch_for, make_state
 
 MEMBERS, BATCH = 4, 8
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def batches(clock: Clock, waits: list[float]) -> Iterator[tuple[torch.Tensor, FeedBatch]]:

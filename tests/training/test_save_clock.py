@@ -3,20 +3,11 @@
 from collections.abc import Callable
 
 from diffusegae.training.save_clock import LOOKS, Said, SaveClock
-
-
-class Hands:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 def test_a_lone_worker_saves_when_the_time_has_gone_and_again_after_as_long() -> None:
-    hands = Hands()
+    hands = Clock()
     clock, due = SaveClock(60, clock=hands), []
     for step in range(1, 31):
         hands.now += 10
@@ -28,7 +19,7 @@ def test_a_lone_worker_saves_when_the_time_has_gone_and_again_after_as_long() ->
 
 
 def test_a_checkpoint_for_another_reason_puts_the_next_one_off() -> None:
-    hands = Hands()
+    hands = Clock()
     clock = SaveClock(60, clock=hands)
     hands.now += 59
     clock.restart()
@@ -39,7 +30,7 @@ def test_a_checkpoint_for_another_reason_puts_the_next_one_off() -> None:
 
 
 def test_none_is_due_while_the_one_before_is_stored_nor_with_0_seconds() -> None:
-    hands = Hands()
+    hands = Clock()
     clock, never = SaveClock(60, clock=hands), SaveClock(0, clock=hands)
     hands.now += 1e6
     assert not clock.is_due(1, is_busy=True)
@@ -66,7 +57,7 @@ class Line:
 
 
 def test_workers_whose_clocks_differ_save_after_the_same_steps_and_seldom_ask() -> None:
-    line, first, second = Line(), Hands(), Hands()
+    line, first, second = Line(), Clock(), Clock()
     clocks = [SaveClock(300, line.of(rank), hands) for rank, hands in enumerate((first, second))]
     due: list[list[int]] = [[], []]
     num_steps, seconds = 20_000, 0.05  # three intervals and a third
@@ -86,7 +77,7 @@ def test_workers_whose_clocks_differ_save_after_the_same_steps_and_seldom_ask() 
 
 
 def test_a_slow_first_step_as_of_compiling_does_not_make_workers_ask_at_every_step() -> None:
-    line, hands = Line(), Hands()
+    line, hands = Line(), Clock()
     clock = SaveClock(300, line.of(0), hands)
     hands.now += 200
     clock.is_due(1)
