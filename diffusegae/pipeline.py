@@ -19,7 +19,7 @@ from torch import Tensor
 
 from diffusegae import storage
 from diffusegae.capacity import Ask, require_room
-from diffusegae.checkpoint import read_meta
+from diffusegae.checkpoint import local_checkpoint, read_meta
 from diffusegae.config.compare import OURS
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.ingest import ingest
@@ -38,7 +38,7 @@ from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.pipeline import run_actors
 from diffusegae.data.shards import Manifest, naming_notes, read_manifest, schema_of
 from diffusegae.data.thumbnails import THUMBNAILS
-from diffusegae.editing.latents import ShardEncoder, local_checkpoint
+from diffusegae.editing.latents import ShardEncoder
 from diffusegae.editing.loading import load_editor
 from diffusegae.editing.network import device_at_hand
 from diffusegae.editing.values import measure_values
