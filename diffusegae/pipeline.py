@@ -50,7 +50,7 @@ from diffusegae.evaluation.subjects import load_subject
 from diffusegae.evaluation.tasks import measure_all, run_remotely
 from diffusegae.evaluation.told import check_told, find_told
 from diffusegae.forecast import Forecast, Workload
-from diffusegae.layout import Layout
+from diffusegae.layout import SUMMARY, Layout
 from diffusegae.report.data_page import write_data_page
 from diffusegae.report.evaluation_page import Curves, summary_text, write_evaluation
 from diffusegae.schema import AttributeSchema
@@ -72,7 +72,7 @@ logger = logging.getLogger(__name__)
 STAGES: tuple[StageName, ...] = ("pretrain", "refine", "finetune")
 STAGE_BEFORE: dict[StageName, StageName] = {"refine": "pretrain", "finetune": "refine", "pdae": "ddim"}
 JUDGED: dict[StageName, str] = {"refine": "stage 2", "finetune": "stage 3"}
-SUMMARY, METRICS = "summary.txt", "metrics.json"
+METRICS = "metrics.json"
 CURVES: dict[StageName, tuple[str, ...]] = {
     "pretrain": ("simple", "z_shuffle_ratio"),
     "refine": ("reconstruction", "swap", "rebuilt_ratio"),

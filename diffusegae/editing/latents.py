@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 
 from diffusegae import storage
-from diffusegae.checkpoint import local_checkpoint, read_meta, read_tensors
+from diffusegae.checkpoint import local_checkpoint, read_meta
 from diffusegae.data.latents import encode_latent_shard, latent_shard_name
 from diffusegae.data.records import IMAGE
 from diffusegae.data.shards import read_manifest
@@ -36,9 +36,8 @@ class ShardEncoder:
         device = device_at_hand()
         with local_checkpoint(self.checkpoint) as folder:
             meta = read_meta(folder)
-            model = DiffuseGAE(meta.config.model, meta.attributes)
-            model.load_state_dict(read_tensors(folder, "ema"))
-        model.eval().requires_grad_(False).to(device)
+            model = DiffuseGAE.from_pretrained(folder)
+        model.requires_grad_(False).to(device)
         shards = read_manifest(self.images).shards
 
         def encode(number: int) -> int:
