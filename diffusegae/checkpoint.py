@@ -5,7 +5,9 @@ without it is not a checkpoint but the remains of a write that was cut off.
 """
 
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,17 @@ def save_checkpoint(directory: Path, meta: CheckpointMeta, tensors: Mapping[str,
         on_cpu = {key: value.detach().cpu().contiguous() for key, value in values.items()}
         save_file(on_cpu, str(directory / f"{name}.safetensors"))
     (directory / META).write_text(meta.model_dump_json(indent=1))
+
+
+@contextmanager
+def local_checkpoint(uri: str) -> Iterator[Path]:
+    """Give a checkpoint as a local directory: itself, or a temporary copy of one in object storage."""
+    if storage.is_local(uri):
+        yield Path(storage.resolve(uri))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        storage.download_directory(uri, folder)
+        yield Path(folder)
 
 
 def read_meta(directory: Path) -> CheckpointMeta:

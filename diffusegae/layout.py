@@ -6,6 +6,8 @@ from diffusegae import storage
 from diffusegae.config.baselines import BaselinesConfig
 from diffusegae.config.pipeline import PipelineConfig
 
+SUMMARY = "summary.txt"  # the closing table of an evaluation, beside its report and in its run
+
 
 @dataclass(frozen=True)
 class Layout:

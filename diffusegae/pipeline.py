@@ -19,7 +19,7 @@ from torch import Tensor
 
 from diffusegae import storage
 from diffusegae.capacity import Ask, require_room
-from diffusegae.checkpoint import read_meta
+from diffusegae.checkpoint import local_checkpoint, read_meta
 from diffusegae.config.compare import OURS
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.ingest import ingest
@@ -38,7 +38,7 @@ from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.pipeline import run_actors
 from diffusegae.data.shards import Manifest, naming_notes, read_manifest, schema_of
 from diffusegae.data.thumbnails import THUMBNAILS
-from diffusegae.editing.latents import ShardEncoder, local_checkpoint
+from diffusegae.editing.latents import ShardEncoder
 from diffusegae.editing.loading import load_editor
 from diffusegae.editing.network import device_at_hand
 from diffusegae.editing.values import measure_values
@@ -50,7 +50,7 @@ from diffusegae.evaluation.subjects import load_subject
 from diffusegae.evaluation.tasks import measure_all, run_remotely
 from diffusegae.evaluation.told import check_told, find_told
 from diffusegae.forecast import Forecast, Workload
-from diffusegae.layout import Layout
+from diffusegae.layout import SUMMARY, Layout
 from diffusegae.report.data_page import write_data_page
 from diffusegae.report.evaluation_page import Curves, summary_text, write_evaluation
 from diffusegae.schema import AttributeSchema
@@ -72,7 +72,7 @@ logger = logging.getLogger(__name__)
 STAGES: tuple[StageName, ...] = ("pretrain", "refine", "finetune")
 STAGE_BEFORE: dict[StageName, StageName] = {"refine": "pretrain", "finetune": "refine", "pdae": "ddim"}
 JUDGED: dict[StageName, str] = {"refine": "stage 2", "finetune": "stage 3"}
-SUMMARY, METRICS = "summary.txt", "metrics.json"
+METRICS = "metrics.json"
 CURVES: dict[StageName, tuple[str, ...]] = {
     "pretrain": ("simple", "z_shuffle_ratio"),
     "refine": ("reconstruction", "swap", "rebuilt_ratio"),

@@ -44,7 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("diffusegae.data.pipeline", "diffusegae.data.ingest", "diffusegae.training", "diffusegae.survey"),
     ("diffusegae.evaluation",),
     ("diffusegae.tuning", "diffusegae.report"),
-    ("diffusegae.pipeline", "diffusegae.comparison"),
+    ("diffusegae.pipeline", "diffusegae.comparison", "diffusegae.export"),
     ("jobs", "serve"),
 )
 VENDORS: dict[str, tuple[str, ...]] = {

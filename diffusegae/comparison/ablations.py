@@ -27,7 +27,7 @@ SIZES = frozenset({
                                            "window")),
     *(f"model.unet.{name}" for name in ("base_width", "multipliers", "num_res_blocks", "attention_resolutions",
                                         "head_width", "embedding_width")),
-    "model.gae.widths", "model.gae.num_bottlenecks", "diffusion.num_timesteps", "pretrain.min_told",
+    "model.gae.widths", "model.gae.num_bottlenecks", "model.gae.rank", "diffusion.num_timesteps", "pretrain.min_told",
     *(f"{stage}.{name}" for stage in ("pretrain", "refine", "finetune") for name in StageConfig.model_fields),
 })  # fmt: skip
 PAPER: Mapping[str, BaseModel] = {
@@ -42,6 +42,7 @@ SWITCHES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("The code", "no-rounding", "no rounding of z_dis", ("model.gae.quantise_step",)),
     ("The code", "no-part-norm", "parts not normalised", ("model.gae.normalise_parts",)),
     ("The GAE", "no-linear-paths", "no linear paths", ("model.gae.linear_paths",)),
+    ("The GAE", "mlp-decoder", "decoder of blocks, as the paper has it", ("model.gae.decoder",)),
     ("The GAE", "group-norm", "group norm", ("model.gae.norm",)),
     ("The GAE", "last-skip", "last block as the paper has it", ("model.gae.last_skip",)),
     (

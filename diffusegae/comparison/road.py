@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from diffusegae import storage
+from diffusegae.checkpoint import local_checkpoint
 from diffusegae.comparison.candidates import (
     ROWS,
     Candidate,
@@ -23,7 +24,6 @@ from diffusegae.comparison.schedule import Work, run_all
 from diffusegae.config.compare import OURS
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.shards import naming_notes
-from diffusegae.editing.latents import local_checkpoint
 from diffusegae.evaluation.finish import with_distances
 from diffusegae.evaluation.measured import Measured
 from diffusegae.evaluation.pieces import assign

@@ -82,6 +82,12 @@ class GaeConfig(Config):
     norm: Literal["group", "layer"] = Field("group", description="Normalisation inside the blocks.")
     normalise_parts: bool = Field(False, description="Layer-norm each attribute's part of z_dis.")
     linear_paths: bool = Field(False, description="Add a linear map to each side's blocks; not the paper's.")
+    decoder: Literal["blocks", "products"] = Field(
+        "blocks",
+        description="What composes a z_sem of parts: the encoder's blocks mirrored, or products of pairs and of"
+        " all of the parts, linear in each of them; the latter are not the paper's.",
+    )
+    rank: int = Field(128, gt=0, description="Products of each pair, and of all, of `decoder: products`.")
     last_skip: bool = Field(
         True, description="The decoder's last block has a skip, without which the paper finds training unstable."
     )

@@ -1,4 +1,4 @@
-"""DDIM without noise (Eqs. 6 and 7, sigma = 0): the step, sampling and inversion.
+"""DDIM without noise (Eqs. 6 and 7, sigma = 0): the step rule.
 
 Clipping decides everything for an undertrained model. An error of eps enters x_0_hat multiplied by
 sqrt((1 - alpha_bar) / alpha_bar), 144-fold at t = 990. Clamping x_0_hat to [-1, 1] bounds it, and recomputing eps
@@ -9,9 +9,8 @@ along a line through x itself and the inverse step can retrace it.
 from jaxtyping import Float
 from torch import Tensor
 
-from diffusegae.diffusion.process import Denoise, clip_x_0, per_image
-from diffusegae.diffusion.schedule import Schedule
-from diffusegae.diffusion.trajectory import Levels, OnStep, follow, inversion_path, sampling_path
+from diffusegae.diffusion.process import clip_x_0, per_image
+from diffusegae.diffusion.trajectory import Levels
 
 
 def estimate_x_0(
@@ -52,27 +51,3 @@ def advance(
 ) -> tuple[Float[Tensor, "batch *shape"], Float[Tensor, "batch *shape"]]:
     """Apply `ddim_step` as a step rule; a first-order method has no use for the step before."""
     return ddim_step(x, eps, levels, clip)
-
-
-def sample(
-    denoise: Denoise,
-    x_T: Float[Tensor, "batch *shape"],
-    schedule: Schedule,
-    steps: int,
-    clip: bool = True,
-    on_step: OnStep | None = None,
-) -> Float[Tensor, "batch *shape"]:
-    """Turn noise x_T into an image (Eq. 6). Gradients, autocast and eval mode are the caller's matter."""
-    return follow(denoise, x_T, sampling_path(schedule, steps), advance, clip, on_step)
-
-
-def invert(
-    denoise: Denoise,
-    x_0: Float[Tensor, "batch *shape"],
-    schedule: Schedule,
-    steps: int,
-    clip: bool = True,
-    on_step: OnStep | None = None,
-) -> Float[Tensor, "batch *shape"]:
-    """Find the noise x_T from which `sample` returns x_0, under the same denoiser, steps and clip (Eq. 7)."""
-    return follow(denoise, x_0, inversion_path(schedule, steps), advance, clip, on_step)

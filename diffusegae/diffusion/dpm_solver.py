@@ -1,4 +1,4 @@
-"""DPM-Solver++(2M) (arXiv 2211.01095, Algorithm 2) on the kept discrete timesteps: the step, sampling and inversion.
+"""DPM-Solver++(2M) (arXiv 2211.01095, Algorithm 2) on the kept discrete timesteps: the step rule.
 
 With alpha = sqrt(alpha_bar), sigma = sqrt(1 - alpha_bar), lambda = log(alpha / sigma) and h = lambda_to - lambda_from,
 the update (sigma_to / sigma_from) x - alpha_to (exp(-h) - 1) D is DDIM's move with D in place of x_0_hat, and in that
@@ -9,9 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffusegae.diffusion.ddim import estimate_x_0, move
-from diffusegae.diffusion.process import Denoise, per_image
-from diffusegae.diffusion.schedule import Schedule
-from diffusegae.diffusion.trajectory import Levels, OnStep, follow, inversion_path, sampling_path
+from diffusegae.diffusion.process import per_image
+from diffusegae.diffusion.trajectory import Levels
 
 
 def advance(
@@ -25,30 +24,3 @@ def advance(
     x_0_hat = estimate_x_0(x, eps, levels, clip)
     extrapolated = x_0_hat + per_image(levels.extrapolation, x) * (x_0_hat - x_0_previous)
     return move(x, extrapolated, levels), x_0_hat
-
-
-def sample(
-    denoise: Denoise,
-    x_T: Float[Tensor, "batch *shape"],
-    schedule: Schedule,
-    steps: int,
-    clip: bool = True,
-    on_step: OnStep | None = None,
-) -> Float[Tensor, "batch *shape"]:
-    """Turn noise x_T into an image. Gradients, autocast and eval mode are the caller's matter."""
-    return follow(denoise, x_T, sampling_path(schedule, steps), advance, clip, on_step)
-
-
-def invert(
-    denoise: Denoise,
-    x_0: Float[Tensor, "batch *shape"],
-    schedule: Schedule,
-    steps: int,
-    clip: bool = True,
-    on_step: OnStep | None = None,
-) -> Float[Tensor, "batch *shape"]:
-    """Find the noise x_T from which `sample` returns x_0, by the same solver run upwards.
-
-    Not interchangeable with DDIM's inversion: the two agree in the first step only.
-    """
-    return follow(denoise, x_0, inversion_path(schedule, steps), advance, clip, on_step)

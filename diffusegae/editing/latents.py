@@ -1,10 +1,7 @@
 """Encode a whole data set: one image shard after another to its z_sem, to be run by actors side by side."""
 
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +10,7 @@ import torch
 from jaxtyping import Float
 
 from diffusegae import storage
-from diffusegae.checkpoint import read_meta, read_tensors
+from diffusegae.checkpoint import local_checkpoint, read_meta
 from diffusegae.data.latents import encode_latent_shard, latent_shard_name
 from diffusegae.data.records import IMAGE
 from diffusegae.data.shards import read_manifest
@@ -21,17 +18,6 @@ from diffusegae.editing.network import device_at_hand
 from diffusegae.images import decode_batch
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.pixels import to_device
-
-
-@contextmanager
-def local_checkpoint(uri: str) -> Iterator[Path]:
-    """Give a checkpoint as a local directory: itself, or a temporary copy of one in object storage."""
-    if storage.is_local(uri):
-        yield Path(storage.resolve(uri))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        storage.download_directory(uri, folder)
-        yield Path(folder)
 
 
 @dataclass(frozen=True)
@@ -50,9 +36,8 @@ class ShardEncoder:
         device = device_at_hand()
         with local_checkpoint(self.checkpoint) as folder:
             meta = read_meta(folder)
-            model = DiffuseGAE(meta.config.model, meta.attributes)
-            model.load_state_dict(read_tensors(folder, "ema"))
-        model.eval().requires_grad_(False).to(device)
+            model = DiffuseGAE.from_pretrained(folder)
+        model.requires_grad_(False).to(device)
         shards = read_manifest(self.images).shards
 
         def encode(number: int) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from diffusegae.checkpoint import read_meta, read_tensors
+from diffusegae.checkpoint import read_meta
 from diffusegae.config.inference import InferenceConfig
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
@@ -28,6 +28,4 @@ def load_editor(
     meta = read_meta(directory)
     if expected is not None:
         expected.require_same(meta.attributes, f"checkpoint {directory}")
-    model = DiffuseGAE(meta.config.model, meta.attributes)
-    model.load_state_dict(read_tensors(directory, "ema"))
-    return Editor(model, meta.config, meta.attributes, device, sampling, inference)
+    return Editor(DiffuseGAE.from_pretrained(directory), meta.config, meta.attributes, device, sampling, inference)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from diffusegae.baselines.latent_diffusion import LatentDiffusionMethod
-from diffusegae.diffusion import ddim
 from diffusegae.diffusion.process import Denoise
+from diffusegae.diffusion.samplers import SAMPLERS
 from diffusegae.diffusion.schedule import Schedule
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.method import Codes, Images, UnsupportedError
@@ -39,7 +39,7 @@ class DdimPath:
     @torch.inference_mode()
     def generate(self, codes: Codes, x_T: Images, steps: int) -> Images:
         """Return images in [-1, 1] of codes from given noise; ValueError for steps without an integer stride."""
-        return ddim.sample(self.denoiser(codes), x_T, self.schedule, steps, clip=self.clip).clamp(-1, 1)
+        return SAMPLERS["ddim"].sample(self.denoiser(codes), x_T, self.schedule, steps, self.clip).clamp(-1, 1)
 
 
 def measure_lengths_of(bench: Bench, rows: slice, steps: int) -> Measured:

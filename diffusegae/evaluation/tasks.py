@@ -12,9 +12,9 @@ import torch
 from diffusegae import storage
 from diffusegae.baselines.latent_diffusion import LatentDiffusionMethod
 from diffusegae.capacity import Ask, require_room
+from diffusegae.checkpoint import local_checkpoint
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import ResourcesConfig
-from diffusegae.editing.latents import local_checkpoint
 from diffusegae.editing.network import device_at_hand
 from diffusegae.evaluation.bench import Bench
 from diffusegae.evaluation.context import JUDGE, Context, load_context, prepare_context, read_plan

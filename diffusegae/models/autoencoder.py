@@ -1,10 +1,12 @@
 """DiffuseGAE, the whole model: encoder E, normaliser, GAE and UNet, put together (Fig. 1a)."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
+from diffusegae.checkpoint import read_meta, read_tensors
 from diffusegae.config.model import ModelConfig
 from diffusegae.models.encoder import AlterResNet
 from diffusegae.models.gae import GroupAutoEncoder
@@ -24,6 +26,19 @@ class DiffuseGAE(nn.Module):
         self.unet = UNet(config)
         self.gae = GroupAutoEncoder(config, schema.widths)
         self.normaliser = LatentNormaliser(config.z_sem_width)
+
+    @classmethod
+    def from_pretrained(cls, directory: str | Path) -> "DiffuseGAE":
+        """Return the model of an exported folder, or of any checkpoint: its averaged weights, in eval mode, on the CPU.
+
+        Raises:
+            CheckpointError: the folder is not a whole checkpoint.
+        """
+        folder = Path(directory)
+        meta = read_meta(folder)
+        model = cls(meta.config.model, meta.attributes)
+        model.load_state_dict(read_tensors(folder, "ema"))
+        return model.eval()
 
     def encode(self, x_0: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch z_sem"]:
         """Return z_sem of images in [-1, 1]."""

@@ -6,10 +6,12 @@ normalised latents; `models/normaliser.py` is what normalises them.
 
 A z_sem is nearly a sum over its attributes, and what tells a hundred backgrounds apart lies in its small directions,
 which blocks of MLPs find last. `linear_paths` gives each side a linear map for the sum and leaves the blocks the rest.
+What is no sum is a product: a turned vehicle is not a vehicle plus a turn. `Products` decodes by just that.
 """
 
+import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import torch
 from jaxtyping import Float
@@ -87,6 +89,31 @@ class Quantise(nn.Module):
         return z_dis + (rounded - z_dis).detach()
 
 
+class Products(nn.Module):
+    """Decode a code by products of its parts: for every pair of attributes, and for all together, `rank` of them.
+
+    h_Sr = prod over j in S of (a_Sjr · part_j + b_Sjr), and a linear map of all h. What two attributes make together
+    is thus said in so many words, where blocks of MLPs would have to bend it. It is linear in each part: one
+    attribute's way between two values is a straight line in z_sem.
+    """
+
+    def __init__(self, widths: Sequence[int], rank: int, z_sem: int) -> None:
+        super().__init__()
+        self.widths, attributes = list(widths), range(len(widths))
+        self.sets = list(dict.fromkeys([*combinations(attributes, 2), tuple(attributes)]))
+        counts = [sum(j in each for each in self.sets) for j in attributes]
+        self.factors = nn.ModuleList(nn.Linear(w, n * rank) for w, n in zip(widths, counts, strict=True))
+        self.counts, self.total = counts, nn.Linear(rank * len(self.sets), z_sem)
+
+    def forward(self, z_dis: Float[Tensor, "batch z_dis"]) -> Float[Tensor, "batch z_sem"]:
+        """Return the normalised z_sem."""
+        parts = zip(self.factors, z_dis.split(self.widths, dim=1), self.counts, strict=True)
+        factors = [list(factor(part).chunk(count, dim=1)) for factor, part, count in parts]
+        products = [math.prod((factors[j].pop() for j in each[1:]), start=factors[each[0]].pop()) for each in self.sets]
+        result: Tensor = self.total(torch.cat(products, dim=1))
+        return result
+
+
 class GroupAutoEncoder(nn.Module):
     """The GAE: `encode` to z_dis, `decode` back to the normalised z_sem."""
 
@@ -102,12 +129,16 @@ class GroupAutoEncoder(nn.Module):
             *(BottleneckBlock(top, gae) for _ in range(gae.num_bottlenecks)),
             nn.Sequential(nn.Linear(top, top), nn.SiLU(), nn.Linear(top, z_dis)),
         )
-        self.decoder = nn.Sequential(
-            nn.Sequential(nn.Linear(z_dis, top), nn.SiLU(), nn.Linear(top, top)),
-            *(BottleneckBlock(top, gae) for _ in range(gae.num_bottlenecks)),
-            *(MlpBlock(outputs, inputs, gae) for inputs, outputs in reversed(steps)),
-            MlpBlock(z_sem, z_sem, gae, gae.last_skip),
-        )
+        self.decoder: nn.Module
+        if gae.decoder == "products":
+            self.decoder = Products(part_widths, gae.rank, z_sem)
+        else:
+            self.decoder = nn.Sequential(
+                nn.Sequential(nn.Linear(z_dis, top), nn.SiLU(), nn.Linear(top, top)),
+                *(BottleneckBlock(top, gae) for _ in range(gae.num_bottlenecks)),
+                *(MlpBlock(outputs, inputs, gae) for inputs, outputs in reversed(steps)),
+                MlpBlock(z_sem, z_sem, gae, gae.last_skip),
+            )
         self.linear_in = nn.Linear(z_sem, z_dis) if gae.linear_paths else None
         self.linear_out = nn.Linear(z_dis, z_sem) if gae.linear_paths else None
         self.part_norm = PartNorm(part_widths) if gae.normalise_parts else nn.Identity()

@@ -33,11 +33,12 @@ _MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<ver
 
 
 class RegisteredModel(NamedTuple):
-    """One version of a registered model and the address of its files."""
+    """One version of a registered model, the address of its files and the run that it is of."""
 
     name: str
     version: str
     source: str
+    run_id: str = ""  # of the pipeline that made it
 
     @property
     def uri(self) -> str:
@@ -189,7 +190,7 @@ def _fingerprint(checkpoint: Path) -> str:
 
 
 def _registered(found: ModelVersion) -> RegisteredModel:
-    return RegisteredModel(str(found.name), str(found.version), str(found.source))
+    return RegisteredModel(str(found.name), str(found.version), str(found.source), str(found.run_id or ""))
 
 
 def _what_there_is(client: MlflowClient, name: str) -> str:

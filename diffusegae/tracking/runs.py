@@ -147,6 +147,20 @@ def read_history(uri: str, run_id: str, name: str) -> list[tuple[float, float]]:
     return sorted({float(point.step): float(point.value) for point in history}.items())
 
 
+def read_stage_file(uri: str, run_id: str, stage_name: str, path: str) -> str:
+    """Return a text that a stage of a pipeline's run has logged, "" where there is no such stage or text."""
+    client = connect(uri)
+    with explained(uri):
+        experiment = client.get_run(run_id).info.experiment_id
+        mine = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}' and tags.`{STAGE_TAG}` = '{stage_name}'"
+        for run in client.search_runs([experiment], mine, max_results=1):
+            folder = path.rpartition("/")[0]
+            if path in [str(file.path) for file in client.list_artifacts(run.info.run_id, folder)]:
+                with tempfile.TemporaryDirectory() as local:
+                    return Path(client.download_artifacts(run.info.run_id, path, local)).read_text(encoding="utf-8")
+    return ""
+
+
 def flatten_config(config: PipelineConfig) -> dict[str, str]:
     """Return a config as MLflow parameters: dotted keys, JSON values, cut to the length that MLflow stores."""
     pairs = _leaves(config.model_dump(mode="json"), "")

@@ -3,11 +3,10 @@
 from safetensors.torch import load
 
 from diffusegae import storage
-from diffusegae.checkpoint import read_tensors
+from diffusegae.checkpoint import local_checkpoint, read_tensors
 from diffusegae.config.base import Config
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import StageConfig
-from diffusegae.editing.latents import local_checkpoint
 from diffusegae.schema import AttributeSchema
 from diffusegae.training.stages import StageInputs, StageName
 

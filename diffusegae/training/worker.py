@@ -32,13 +32,13 @@ from diffusegae.checkpoint import (
     CheckpointMeta,
     Position,
     furthest_checkpoint,
+    local_checkpoint,
     read_meta,
     read_tensors,
     save_checkpoint,
 )
 from diffusegae.data.feed import FeedBatch, GroupSampler
 from diffusegae.data.records import KEY
-from diffusegae.editing.latents import local_checkpoint
 from diffusegae.forecast import Forecast, format_seconds
 from diffusegae.training.job import TrainingJob, stage_inputs
 from diffusegae.training.journal import Journal

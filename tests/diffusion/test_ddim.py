@@ -7,12 +7,14 @@ import torch
 from diffusers import DDIMInverseScheduler, DDIMScheduler
 from torch import Tensor
 
-from diffusegae.diffusion.ddim import ddim_step, invert, move, sample
+from diffusegae.diffusion.ddim import ddim_step, move
 from diffusegae.diffusion.process import noise_for_seeds
+from diffusegae.diffusion.samplers import SAMPLERS
 from diffusegae.diffusion.schedule import Schedule
 from diffusegae.diffusion.trajectory import Levels, Transition, inversion_path, levels_of
 from tests.diffusion.conftest import Gaussian, Undertrained
 
+DDIM = SAMPLERS["ddim"]
 BETAS = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
 
 
@@ -77,8 +79,8 @@ def test_sampling_agrees_with_diffusers(
     for t in reference.timesteps:
         eps = denoiser.eps(x, t.expand(2))
         x = reference.step(eps, t, x, use_clipped_model_output=clip).prev_sample
-    torch.testing.assert_close(sample(denoiser.eps, x_T, schedule, steps, clip=clip), x, rtol=0, atol=1e-9)
-    in_float32 = sample(denoiser.eps, x_T.float(), schedule, steps, clip=clip)
+    torch.testing.assert_close(DDIM.sample(denoiser.eps, x_T, schedule, steps, clip=clip), x, rtol=0, atol=1e-9)
+    in_float32 = DDIM.sample(denoiser.eps, x_T.float(), schedule, steps, clip=clip)
     torch.testing.assert_close(in_float32.double(), x, rtol=1e-5, atol=1e-5)
 
 
@@ -103,7 +105,9 @@ def test_inversion_is_equation_7_written_out(schedule: Schedule, gaussian: Gauss
         after = kept[i + 1] if i < 19 else torch.zeros((), dtype=torch.float64)
         f = (x - (1 - kept[i]).sqrt() * eps) / kept[i].sqrt()
         x = after.sqrt() * f + (1 - after).sqrt() * eps
-    torch.testing.assert_close(invert(gaussian.eps, images.double(), schedule, 20, clip=False), x, rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        DDIM.invert(gaussian.eps, images.double(), schedule, 20, clip=False), x, rtol=0, atol=1e-9
+    )
 
 
 def test_the_error_falls_with_the_first_power_of_the_step(schedule: Schedule, gaussian: Gaussian) -> None:
@@ -114,6 +118,6 @@ def test_the_error_falls_with_the_first_power_of_the_step(schedule: Schedule, ga
         exact = gaussian.flow(x_0, schedule.alpha_bar[0], end)
         # The last step ends at alpha_bar = 0, where x is the eps predicted at the step before.
         t = torch.full((5,), 1000 - 1000 // steps)
-        found = invert(gaussian.eps, x_0, schedule, steps, clip=False)
+        found = DDIM.invert(gaussian.eps, x_0, schedule, steps, clip=False)
         errors.append((found - gaussian.eps(exact, t)).abs().max().item())
     assert errors[0] / errors[1] == pytest.approx(2, abs=0.1)

@@ -9,8 +9,9 @@ from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor
 
 from diffusegae.diffusion import ddim, dpm_solver
-from diffusegae.diffusion.dpm_solver import advance, sample
+from diffusegae.diffusion.dpm_solver import advance
 from diffusegae.diffusion.process import noise_for_seeds
+from diffusegae.diffusion.samplers import SAMPLERS, SamplerName
 from diffusegae.diffusion.schedule import Schedule, timestep_grid
 from diffusegae.diffusion.trajectory import Advance, Transition, follow, inversion_path, levels_of, sampling_path
 from tests.diffusion.conftest import Gaussian, Undertrained
@@ -40,11 +41,12 @@ def test_the_first_and_the_last_step_are_first_order(schedule: Schedule) -> None
 
 def test_two_steps_of_a_path_equal_ddim(schedule: Schedule, undertrained: Undertrained) -> None:
     x_T = noise_for_seeds([0, 1], (3, 4, 4))
-    ours = dpm_solver.sample(undertrained.eps, x_T, schedule, 2)
-    assert torch.equal(ours, ddim.sample(undertrained.eps, x_T, schedule, 2))
-    assert not torch.equal(
-        dpm_solver.sample(undertrained.eps, x_T, schedule, 4), ddim.sample(undertrained.eps, x_T, schedule, 4)
-    )
+
+    def images(name: SamplerName, steps: int) -> Tensor:
+        return SAMPLERS[name].sample(undertrained.eps, x_T, schedule, steps)
+
+    assert torch.equal(images("dpm++", 2), images("ddim", 2))
+    assert not torch.equal(images("dpm++", 4), images("ddim", 4))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # theirs, under numpy 2
@@ -72,7 +74,8 @@ def test_sampling_agrees_with_diffusers(
     x = x_T
     for t in reference.timesteps:
         x = reference.step(denoiser.eps(x, t.expand(2)), t, x).prev_sample
-    torch.testing.assert_close(sample(denoiser.eps, x_T, schedule, steps, clip=clip), x, rtol=1e-5, atol=1e-5)
+    found = SAMPLERS["dpm++"].sample(denoiser.eps, x_T, schedule, steps, clip=clip)
+    torch.testing.assert_close(found, x, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("upwards", "steps", "order"), [(False, 50, 1.9), (True, 100, 1.6)])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from diffusegae.config.model import GaeConfig, ModelConfig
-from diffusegae.models.gae import BottleneckBlock, GroupAutoEncoder, MlpBlock, PartNorm, Quantise
+from diffusegae.models.gae import BottleneckBlock, GroupAutoEncoder, MlpBlock, PartNorm, Products, Quantise
 from diffusegae.models.normaliser import LatentNormaliser
 
 
@@ -117,3 +117,42 @@ def test_the_last_block_passes_its_input_on_only_if_it_has_a_skip(has_skip: bool
     z_dis = torch.randn(5, 10)
     before = model.decoder[:-1](z_dis)
     torch.testing.assert_close(model.decode(z_dis), before if has_skip else torch.zeros_like(before))
+
+
+def products(z_dis_width: int = 10, widths: tuple[int, ...] = (6, 4)) -> GroupAutoEncoder:
+    gae = GaeConfig(widths=(32, 48, 48, 48), decoder="products", rank=16)
+    return GroupAutoEncoder(ModelConfig(z_sem_width=24, z_dis_width=z_dis_width, gae=gae), widths).eval()
+
+
+@torch.no_grad()
+def test_products_are_linear_in_each_part_and_not_in_two_of_them() -> None:
+    gae, (start, end) = products(), torch.randn(2, 5, 10)
+    one = start.clone()
+    one[:, 6:] = end[:, 6:]
+    middle = gae.decode((start + one) / 2)
+    torch.testing.assert_close(middle, (gae.decode(start) + gae.decode(one)) / 2, rtol=1e-4, atol=1e-5)
+    bent = gae.decode((start + end) / 2) - (gae.decode(start) + gae.decode(end)) / 2
+    assert float(bent.abs().mean()) > 0.1 * float((gae.decode(start) - gae.decode(end)).abs().mean())
+
+
+def test_products_compose_what_no_sum_of_parts_can() -> None:
+    """An exclusive or of two parts: the best sum of functions of one part is wrong by 1 everywhere."""
+    torch.manual_seed(0)
+    codes = torch.eye(2)
+    parts = torch.stack([torch.cat([codes[i], codes[j]]) for i in range(2) for j in range(2)])
+    target = torch.tensor([1.0, -1.0, -1.0, 1.0])[:, None]
+    decoder = Products((2, 2), 4, 1)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        torch.nn.functional.mse_loss(decoder(parts), target).backward()
+        optimizer.step()
+    torch.testing.assert_close(decoder(parts), target, rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("widths", [(10,), (3, 3, 2, 2)])
+def test_products_take_any_number_of_parts(widths: tuple[int, ...]) -> None:
+    gae = products(widths=widths)
+    gae(torch.randn(5, 24)).square().mean().backward()
+    assert isinstance(gae.decoder, Products)
+    assert all(bool(factor.weight.grad.any()) for factor in gae.decoder.factors)
