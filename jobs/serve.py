@@ -5,6 +5,7 @@ Run it as a module: as a script, this file would hide the package `serve`.
 
 import argparse
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from jobs.cli import config_of, connect, parser, run
 from serve.proxy import local_environment
 
 START_SECONDS = 300.0
-ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:
@@ -31,10 +31,8 @@ def main() -> None:
     )
     arguments = options.parse_args()
     config = config_of(arguments)
-    more = {"PYTHONPATH": str(ROOT)}  # Serve's processes import `serve` by its name
-    dashboard = connect(
-        arguments.address, lambda: more | local_environment(), lambda: _deployment(arguments, config, check=True)
-    )
+    check = partial(_deployment, arguments, config, check=True)
+    dashboard = connect(arguments.address, partial(local_environment, arguments.host, arguments.port), check)
     import ray
 
     from serve.control import deploy

