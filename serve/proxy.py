@@ -6,11 +6,14 @@ machine, in a container; here every service gets ports and files of its own, on 
 """
 
 import atexit
+import errno
 import importlib.util
 import shutil
 import socket
 import tempfile
 from pathlib import Path
+
+from diffusegae.config.load import ConfigError
 
 LAUNCHER = Path(__file__).with_name("haproxy.sh")
 PORTS = ("RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
@@ -27,24 +30,34 @@ SHARED = {
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
 }
+REMEDIES = {
+    errno.EADDRINUSE: "end the program that listens there, or take another --port",
+    errno.EACCES: "take a --port from 1024 up",
+}
 DRAIN_SECONDS = 5  # how long an ingress replica that goes still answers; Ray's 30 are meant for balancers further away
 
 
-class AddressInUseError(OSError):
-    """Something listens already where the service shall."""
+class AddressError(OSError):
+    """The service cannot listen at its address."""
 
 
 def require_free(host: str, port: int) -> None:
-    """Check that a service of this machine can listen at an address; its proxy would only say so after a minute.
+    """Check that a service of this machine can listen at an address, by doing so for a moment.
+
+    Serve binds its port after a minute, and names no reason when it cannot.
 
     Raises:
-        AddressInUseError: it can't.
+        AddressError: the address is taken, or not this machine's.
+        ConfigError: there is no such port.
     """
+    if not 0 < port < 2**16:
+        raise ConfigError(f"--port {port} is no port; expected 1 to 65535")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        socket.create_server((host, port), family=family).close()
     except OSError as error:
-        reason = f"can't listen at {host}:{port} ({error}); end what does, or take another --port"
-        raise AddressInUseError(reason) from error
+        remedy = REMEDIES.get(error.errno or 0, "give --host an address of this machine")
+        raise AddressError(f"cannot listen at {host} port {port} ({error}); {remedy}") from error
 
 
 def local_environment(host: str, port: int) -> dict[str, str]:
@@ -53,7 +66,8 @@ def local_environment(host: str, port: int) -> dict[str, str]:
     Its files go when this process ends.
 
     Raises:
-        AddressInUseError: the service can't listen at its address.
+        AddressError: the service cannot listen at its address.
+        ConfigError: there is no such port.
     """
     require_free(host, port)
     own = {"PYTHONPATH": str(Path(__file__).parents[1])}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from serve.proxy import FILES, LAUNCHER, PORTS, AddressInUseError, local_environment, require_free
+from diffusegae.config.load import ConfigError
+from serve.proxy import FILES, LAUNCHER, PORTS, AddressError, local_environment, require_free
 from tests.ports import free_port
 
 CONFIG = """\
@@ -35,13 +36,39 @@ def test_without_haproxy_there_is_nothing_to_set(monkeypatch: pytest.MonkeyPatch
     assert local_environment("127.0.0.1", free_port()) == {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
-def test_an_address_that_is_taken_is_told_and_a_free_one_stays_free() -> None:
-    port = free_port()
-    told = rf"can't listen at 127.0.0.1:{port} \(.*in use.*another --port"
-    with socket.create_server(("127.0.0.1", port)), pytest.raises(AddressInUseError, match=told):
-        require_free("127.0.0.1", port)
-    require_free("127.0.0.1", port)
-    require_free("127.0.0.1", port)
+@pytest.mark.parametrize(
+    ("listens", "host"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "0.0.0.0"), ("::1", "::1"), ("::1", "::")],
+)
+def test_an_address_that_is_taken_is_told_and_a_free_one_stays_free(listens: str, host: str) -> None:
+    if ":" in listens and not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this machine has no IPv6")
+    family = socket.AF_INET6 if ":" in listens else socket.AF_INET
+    with socket.create_server((listens, 0), family=family) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(AddressError, match=rf"listen at {host} port {port} \(.*in use.*another --port"):
+            require_free(host, port)
+    require_free(host, port)
+    require_free(host, port)
+
+
+def test_a_port_is_another_one_on_another_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        require_free("127.0.0.2", other.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "kind", "told"),
+    [
+        ("192.0.2.1", 8000, AddressError, "give --host an address of this machine"),
+        ("no.such.invalid", 8000, AddressError, "give --host an address of this machine"),
+        ("127.0.0.1", 70_000, ConfigError, "--port 70000 is no port; expected 1 to 65535"),
+        ("127.0.0.1", 0, ConfigError, "--port 0 is no port; expected 1 to 65535"),
+    ],
+)
+def test_a_wrong_address_is_told_with_its_remedy(host: str, port: int, kind: type[Exception], told: str) -> None:
+    with pytest.raises(kind, match=told):
+        require_free(host, port)
 
 
 def test_the_launcher_closes_what_is_nobodys_business_and_starts_the_real_one(tmp_path: Path) -> None:
