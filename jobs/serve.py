@@ -11,7 +11,7 @@ from typing import Any
 
 from diffusegae.config.pipeline import PipelineConfig
 from jobs.cli import config_of, connect, parser, run
-from serve.proxy import local_environment
+from serve.deploy.proxy import local_environment
 
 START_SECONDS = 300.0
 
@@ -35,7 +35,7 @@ def main() -> None:
     dashboard = connect(arguments.address, partial(local_environment, arguments.host, arguments.port), check)
     import ray
 
-    from serve.control import deploy
+    from serve.deploy.control import deploy
 
     working_dir = str(ray.get_runtime_context().runtime_env.get("working_dir", ""))  # of a submitted job
     deploy(dashboard, _deployment(arguments, config, working_dir), START_SECONDS)
@@ -53,7 +53,7 @@ def main() -> None:
 def _deployment(
     arguments: argparse.Namespace, config: PipelineConfig, working_dir: str = "", check: bool = False
 ) -> dict[str, Any]:
-    from serve.control import checked, deployment_config, served_by
+    from serve.deploy.control import checked, deployment_config, served_by
 
     tokens = str(Path(arguments.tokens).absolute()) if arguments.tokens else ""
     named = {"tracking_uri": arguments.tracking_uri, "model_uri": arguments.model_uri, "tokens": tokens}

@@ -16,7 +16,7 @@ def main() -> None:
     options.add_argument("--dashboard", default="http://127.0.0.1:8265", help="address of the cluster's dashboard")
     options.add_argument("--to", default="", metavar="VERSION", help="move the alias to this version first")
     arguments = options.parse_args()
-    from serve.control import swap
+    from serve.deploy.control import swap
 
     for served in swap(arguments.dashboard, SWAP_SECONDS, arguments.to):
         print(f"{served.alias}: {served.label}")

@@ -33,7 +33,7 @@ from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.pixels import to_pixels, to_tensor
 from diffusegae.schema import Attribute, AttributeSchema
 from jobs.cli import PRESETS, connect
-from serve.replica import LoadedModel
+from serve.models.replica import LoadedModel
 from serve.tasks import Painted, Reconstruct, Sampling
 from tests.serve.running import ROOT, RunningService, register, running_service
 

@@ -33,7 +33,7 @@ import psutil
 
 from diffusegae.checkpoint import read_meta, read_tensors, save_checkpoint
 from diffusegae.images import decode_image, encode_image
-from serve.control import APPLICATION, application_details
+from serve.deploy.control import APPLICATION, application_details
 from tests.serve.running import RunningService, register, running_service
 from tests.tiny import save_tiny_checkpoint, smoke_config, tiny_schema
 

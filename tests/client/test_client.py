@@ -27,8 +27,8 @@ from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
 from diffusegae.images import encode_image
 from diffusegae.pixels import to_pixels, to_tensor
-from serve.api import create_api
-from serve.checks import Limits
+from serve.http.api import create_api
+from serve.http.checks import Limits
 from serve.problems import Problem
 from tests.client.fronts import Front
 from tests.serve.conftest import LocalService

@@ -21,11 +21,10 @@ from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.pixels import to_pixels, to_tensor
 from diffusegae.schema import Attribute, AttributeSchema
 from serve import tasks
-from serve.api import create_api
-from serve.checks import Limits
-from serve.messages import ServedModel
+from serve.http.api import create_api
+from serve.http.checks import Limits
 from serve.problems import Problem
-from serve.service import find_model
+from serve.served import ServedModel, find_model
 from serve.tasks import Encode, Encoded, JobState, Painted, PictureTask, Presentation, Progress, Sampling
 
 PRESETS = Path(__file__).parents[2] / "jobs" / "configs"

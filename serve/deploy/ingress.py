@@ -1,0 +1,140 @@
+"""The deployment of the API: validates requests on the CPU and hands tasks to the models' replicas."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from diffusegae.schema import AttributeSchema
+from serve.http.api import DOCS_PAGE, create_api
+from serve.http.checks import Limits
+from serve.http.gallery_routes import GalleryRoutes
+from serve.http.security import protect
+from serve.http.tokens import load_tokens
+from serve.models.calls import answer, stream
+from serve.models.editors import EditorDeployment
+from serve.models.gallery import Gallery
+from serve.models.job_store import JobsDeployment, Work
+from serve.models.replica import planned_steps
+from serve.problems import Problem, ProblemDetails, shown
+from serve.served import ServedModel, ServedModels, find_model
+from serve.tasks import Encode, Encoded, JobState, Painted, PictureTask, Presentation, Progress
+
+
+class Surroundings(BaseModel):
+    """What is put around the routes: limits, the gallery's data set, tokens and the names that are answered to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limits: Limits = Limits()
+    gallery: str = ""
+    schema_of_gallery: AttributeSchema | None = None
+    tokens: str = ""
+    hosts: tuple[str, ...] = ()
+
+
+@serve.ingress()
+class IngressDeployment:
+    """Validates requests on the CPU and hands the tasks to the editors' replicas; satisfies `Service`."""
+
+    def __init__(
+        self,
+        editors: Mapping[str, DeploymentHandle[EditorDeployment]],
+        jobs: DeploymentHandle[JobsDeployment],
+        around: Surroundings,
+    ) -> None:
+        self._editors, self._jobs, self._around = dict(editors), jobs, around
+        self._models: tuple[ServedModel, ...] = ()
+        self._schemas: dict[str, str] = {}  # fingerprints by alias
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Build the API in the replica; Ray calls this."""
+        around = self._around
+        schema = around.schema_of_gallery
+        gallery = GalleryRoutes(Gallery.open(around.gallery, schema)) if around.gallery and schema else None
+        api = create_api(self, around.limits, gallery=gallery)
+        tokens = load_tokens(around.tokens) if around.tokens else ()
+        protect(api, tokens=tokens, hosts=around.hosts, pages={"/docs": DOCS_PAGE.read_text()})
+        return api
+
+    def reconfigure(self, config: dict[str, Any]) -> None:
+        """Take over what is known of the served versions."""
+        self._models = ServedModels.model_validate(config).models
+        self._schemas = {served.alias: served.attributes.fingerprint() for served in self._models}
+
+    def served(self, name: str | None = None) -> ServedModel:
+        """Return the version that requests for an alias are checked against."""
+        return find_model(self._models, name)
+
+    def all_served(self) -> tuple[ServedModel, ...]:
+        """Return all served versions."""
+        return self._models
+
+    async def paint(self, model: str, task: PictureTask) -> Painted:
+        """Have a task that ends in pictures done."""
+        painted: Painted = await answer(lambda: self._editors[model].paint.remote(task, self._schemas[model]))
+        return painted
+
+    async def follow(self, model: str, task: PictureTask) -> AsyncIterator[Progress | Painted]:
+        """Have a task done and tell how far it is."""
+        handle = self._editors[model].options(stream=True)
+        async for item in stream(lambda: handle.follow.remote(task, self._schemas[model])):
+            yield item
+
+    async def encode(self, model: str, task: Encode) -> Encoded:
+        """Have a picture's z_dis read."""
+        encoded: Encoded = await answer(lambda: self._editors[model].encode.remote(task, self._schemas[model]))
+        return encoded
+
+    async def check(self) -> str:
+        """Ask a replica of the first model which version it holds."""
+        label: str = await answer(lambda: self._editors[self.served().alias].check.remote())
+        return label
+
+    async def start_job(self, model: str, task: PictureTask, presentation: Presentation) -> JobState:
+        """Begin a job."""
+        work = Work(model, self._schemas[model], task, planned_steps(task))
+        state: JobState | None = await answer(lambda: self._jobs.start.remote(work, presentation))
+        if state is None:
+            detail = "as many jobs run as may; begin another when one has ended"
+            raise Problem(429, "Too many jobs", detail, {"Retry-After": "10"})
+        return state
+
+    async def job(self, id: str) -> JobState:
+        """Return where a job is."""
+        state: JobState | None = await answer(lambda: self._jobs.state.remote(id))
+        if state is None:
+            raise _unknown(id)
+        return state
+
+    async def watch_job(self, id: str) -> AsyncIterator[Progress | Painted]:
+        """Follow a job to its pictures, or to its problem."""
+        handle, last = self._jobs.options(stream=True), None
+        async for item in stream(lambda: handle.watch.remote(id)):
+            if isinstance(item, Progress):
+                yield item
+            else:
+                last = item
+        if last is None:
+            raise _unknown(id)
+        if last.painted is None:
+            raise _ended(last)
+        yield last.painted
+
+    async def cancel_job(self, id: str) -> None:
+        """Give a job up."""
+        await answer(lambda: self._jobs.cancel.remote(id))
+
+
+def _unknown(id: str) -> Problem:
+    return Problem(404, "Unknown job", f"there is no job {shown(id)}, or no longer; POST /v1/jobs begins one")
+
+
+def _ended(state: JobState) -> Problem:
+    if state.problem is None:
+        return Problem(409, "Job has no result", f"the job is {state.status}; POST /v1/jobs begins another")
+    details = ProblemDetails.model_validate(state.problem)
+    return Problem(details.status, details.title, details.detail)

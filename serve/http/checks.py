@@ -1,0 +1,270 @@
+"""From messages to tasks: what the model and the limits allow is checked here, and nowhere behind it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from diffusegae.diffusion.schedule import timestep_grid
+from serve.http.messages import (
+    MAX_MAGNITUDE,
+    MIN_SIZE,
+    DecodeRequest,
+    EditRequest,
+    EncodeRequest,
+    InterpolateRequest,
+    Noise,
+    PictureMessage,
+    RecombineRequest,
+    ReconstructRequest,
+    SamplingMessage,
+)
+from serve.http.pictures import MAX_SIDE, STILL
+from serve.http.uploads import read_picture
+from serve.problems import Problem, shown
+from serve.served import ServedModel
+from serve.tasks import (
+    Change,
+    Code,
+    Decode,
+    Donor,
+    Edit,
+    Encode,
+    Format,
+    Interpolate,
+    NoiseMap,
+    PictureTask,
+    Pixels,
+    Presentation,
+    Recombine,
+    Reconstruct,
+    Sampling,
+)
+
+
+class Limits(BaseModel):
+    """What one request may ask for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_request_bytes: int = Field(20 * 2**20, gt=0, description="Size of a request's body.")
+    max_pixels: int = Field(16_000_000, gt=0, description="Pixels of a picture, before it is decoded.")
+    max_steps: int = Field(250, gt=0, description="Sampling steps.")
+    max_frames: int = Field(16, ge=2, description="Pictures of an interpolation.")
+    max_seconds: float = Field(110, gt=0, description="Time of a request; less than request_timeout_s of Serve.")
+    max_size: int = Field(1024, ge=MIN_SIZE, le=4096, description="Side of an answered picture in pixels.")
+
+
+class Checks:
+    """Turns messages into tasks for a model, or raises the Problem that tells the client what is wrong."""
+
+    def __init__(self, served: ServedModel, limits: Limits) -> None:
+        self.served, self.limits = served, limits
+
+    def edit(self, message: EditRequest) -> Edit:
+        """Check a change of attributes."""
+        self._check_sources(message.donors, message.values)
+        changed = (*message.donors, *message.values)
+        if not changed:
+            names = ", ".join(self.served.attributes.names)
+            raise Problem(
+                422, "Nothing to change", f"donors and values are both empty; name in one of them what changes: {names}"
+            )
+        for name, strength in message.strengths.items():
+            if name not in changed:
+                self._check_names("strengths", [name])
+                detail = f"strengths.{name}={strength:g}: {name} is in neither donors nor values; add it to one of them"
+                raise Problem(422, "Strength without change", detail)
+        seed, sampling = _seed(message.x_T, message.seed), self._sampling(message)
+        source, donors = self._pixels("source", message.source), self._donors(message.donors, message.values)
+        changes = {name: Change(donor, message.strengths.get(name, 1.0)) for name, donor in donors.items()}
+        return Edit(source, changes, seed, sampling)
+
+    def recombine(self, message: RecombineRequest) -> Recombine:
+        """Check a recombination: every attribute comes from somewhere."""
+        self._check_sources(message.donors, message.values)
+        missing = [
+            name for name in self.served.attributes.names if name not in message.donors and name not in message.values
+        ]
+        if missing:
+            detail = f"donors: none for {', '.join(missing)}; every attribute needs one, or a named value in values"
+            raise Problem(422, "Donor missing", detail)
+        noise, sampling = self._noise(message.x_T, message.seed), self._sampling(message)
+        return Recombine(self._donors(message.donors, message.values), noise, sampling)
+
+    def interpolate(self, message: InterpolateRequest) -> Interpolate:
+        """Check an interpolation."""
+        names = tuple(dict.fromkeys(message.attributes)) or self.served.attributes.names
+        self._check_names("attributes", names)
+        frames = self._frames(message)
+        if frames > self.limits.max_frames:
+            detail = f"frames={shown(frames)}; at most {self.limits.max_frames} are allowed"
+            raise Problem(422, "Too many frames", detail)
+        sampling = self._sampling(message)
+        source, target = self._pixels("source", message.source), self._pixels("target", message.target)
+        return Interpolate(source, target, names, frames, sampling)
+
+    def reconstruct(self, message: ReconstructRequest) -> Reconstruct:
+        """Check a reconstruction."""
+        seed, sampling = _seed(message.x_T, message.seed), self._sampling(message)
+        return Reconstruct(self._pixels("source", message.source), seed, sampling)
+
+    def decode(self, message: DecodeRequest) -> Decode:
+        """Check a decoding: every attribute's part, of its width."""
+        return Decode(
+            self._code(message.parts), self._noise(message.x_T, message.seed), sampling=self._sampling(message)
+        )
+
+    def encode(self, message: EncodeRequest) -> Encode:
+        """Check an encoding."""
+        sampling = self._sampling(message)
+        return Encode(self._pixels("source", message.source), sampling if message.noise else None)
+
+    def presentation(self, message: PictureMessage) -> Presentation:
+        """Check how the pictures of a request are to leave the service."""
+        if message.size is not None and message.size > self.limits.max_size:
+            detail = f"size={shown(message.size)}; at most {self.limits.max_size} pixels are allowed"
+            raise Problem(422, "Picture too wide", detail)
+        encoding: Format = getattr(message, "format", "png")
+        frames = self._frames(message) if isinstance(message, InterpolateRequest) else 1
+        side, widest = message.size or self.served.image_size, MAX_SIDE[STILL[encoding]]
+        if side * frames > widest:
+            detail = (
+                f"{frames} frames of {side} pixels are wider than the {widest} that {encoding} can hold;"
+                " ask for a smaller size, fewer frames or format=png"
+            )
+            raise Problem(422, "Picture too wide", detail)
+        seconds = message.seconds if isinstance(message, InterpolateRequest) else Presentation.seconds
+        return Presentation(encoding, message.size, seconds)
+
+    def _check_names(self, where: str, names: Iterable[str]) -> None:
+        known = self.served.attributes.names
+        for name in names:
+            if name not in known:
+                detail = f"{where}: unknown attribute {shown(name)}; the attributes are: {', '.join(known)}"
+                raise Problem(422, "Unknown attribute", detail)
+
+    def _check_sources(self, donors: Iterable[str], values: Mapping[str, str]) -> None:
+        """Check who gives which attribute, before any donor is decoded."""
+        self._check_names("donors", donors)
+        self._check_names("values", values)
+        for name in donors:
+            if name in values:
+                detail = f"donors.{name} and values.{name}: both say where {name} comes from; leave one of them out"
+                raise Problem(422, "Attribute named twice", detail)
+        for name, value in values.items():
+            self._check_value(name, value)
+
+    def _check_value(self, name: str, value: str) -> None:
+        known = self.served.centroid_values.get(name, ())
+        if value in known:
+            return
+        where = f"values.{name}={shown(value)}"
+        if known:
+            listed = ", ".join(known[:50]) + (", …" if len(known) > 50 else "")
+            raise Problem(422, "Unknown value", f"{where}; the values of {name} that go by name are: {listed}")
+        whose = f"of {name} " if any(self.served.centroid_values.values()) else ""
+        remedy = f"send a picture as donors.{name} instead"
+        raise Problem(422, "Unknown value", f"{where}: {self.served.label} knows no values {whose}by name; {remedy}")
+
+    def _donors(self, donors: Mapping[str, bytes], values: Mapping[str, str]) -> dict[str, Donor]:
+        """Decode donors; all attributes in the schema's order, so that the same request is always the same task."""
+        found: dict[str, Donor] = {name: self._pixels(f"donors.{name}", data) for name, data in donors.items()}
+        found.update(values)
+        return {name: found[name] for name in self.served.attributes.names if name in found}
+
+    def _frames(self, message: InterpolateRequest) -> int:
+        """Return the frames that are asked for; the usual number, or the limit where that is less, if none is named."""
+        is_named = "frames" in message.model_fields_set
+        return message.frames if is_named else min(message.frames, self.limits.max_frames)
+
+    def _sampling(self, message: SamplingMessage) -> Sampling:
+        sampler = message.sampler or self.served.samplers[0]
+        if sampler not in self.served.samplers:
+            allowed = ", ".join(self.served.samplers)
+            raise Problem(422, "Unknown sampler", f"sampler={shown(sampler)}; the model samples with: {allowed}")
+        return Sampling(self._steps(message.steps), sampler)
+
+    def _steps(self, steps: int | None) -> int:
+        if steps is None:
+            return self.served.default_steps
+        if steps > self.limits.max_steps:
+            raise Problem(422, "Too many steps", f"steps={shown(steps)}; at most {self.limits.max_steps} are allowed")
+        try:
+            timestep_grid(self.served.num_timesteps, steps)
+        except ValueError as error:
+            raise Problem(422, "Steps not possible", str(error)) from error
+        return steps
+
+    def _pixels(self, where: str, data: bytes) -> Pixels:
+        return read_picture(where, data, self.served.image_size, self.served.framing, self.limits.max_pixels)
+
+    def _code(self, parts: Mapping[str, tuple[float, ...]]) -> Code:
+        schema = self.served.attributes
+        self._check_names("parts", parts)
+        missing = [name for name in schema.names if name not in parts]
+        if missing:
+            detail = f"parts: none for {', '.join(missing)}; every attribute needs its part, as encode gives it"
+            raise Problem(422, "Part missing", detail)
+        for attribute in schema.attributes:
+            length = len(parts[attribute.name])
+            if length != attribute.width:
+                detail = f"parts.{attribute.name}: {length} numbers; expected {attribute.width}, as encode gives them"
+                raise Problem(422, "Part of another width", detail)
+        return np.concatenate([np.array(parts[name], np.float32) for name in schema.names])
+
+    def _noise(self, x_T: Literal["random"] | bytes, seed: int) -> int | NoiseMap:
+        if isinstance(x_T, str):
+            return seed
+        shape = (3, self.served.image_size, self.served.image_size)
+        expected = 4 * int(np.prod(shape))
+        remedy = f"expected {expected} of little-endian float32 {list(shape)}, as encode gives them, or 'random'"
+        if len(x_T) != expected:
+            raise Problem(422, "Not a noise map", f"x_T: {len(x_T)} bytes; {remedy}")
+        noise = np.frombuffer(x_T, "<f4").astype(np.float32).reshape(shape)
+        if not (np.abs(noise) <= MAX_MAGNITUDE).all():  # neither NaN nor infinity is
+            detail = f"x_T: numbers that are not finite or beyond {MAX_MAGNITUDE:g}; {remedy}"
+            raise Problem(422, "Not a noise map", detail)
+        return noise
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation that ends in pictures: its message, and what turns that into a task."""
+
+    message: type[PictureMessage]
+    check: Callable[[Checks, Any], PictureTask]
+
+    def prepare(self, checks: Checks, message: PictureMessage) -> tuple[PictureTask, Presentation]:
+        """Return the task, and how its pictures are to leave the service."""
+        presentation = checks.presentation(message)
+        return self.check(checks, message), presentation
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "edit": Operation(EditRequest, Checks.edit),
+    "recombine": Operation(RecombineRequest, Checks.recombine),
+    "interpolate": Operation(InterpolateRequest, Checks.interpolate),
+    "reconstruct": Operation(ReconstructRequest, Checks.reconstruct),
+    "decode": Operation(DecodeRequest, Checks.decode),
+}
+
+
+def step_counts(served: ServedModel, limits: Limits) -> tuple[int, ...]:
+    """Return the numbers of steps that a model can be asked for, ascending."""
+    return tuple(count for count in _possible_counts(served.num_timesteps) if count <= limits.max_steps)
+
+
+def step_count_from(num_timesteps: int, steps: int) -> int:
+    """Return the least possible number of steps that is no less than the given one."""
+    return next((count for count in _possible_counts(num_timesteps) if count >= steps), num_timesteps)
+
+
+def _possible_counts(num_timesteps: int) -> list[int]:
+    return sorted({-(-num_timesteps // stride) for stride in range(1, num_timesteps + 1)})
+
+
+def _seed(x_T: Noise, seed: int) -> int | None:
+    return seed if x_T == "random" else None
