@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from diffusegae.config.model import SamplingConfig
+from diffusegae.editing.method import Images
 from diffusegae.schema import AttributeSchema
 from serve.http.api import DOCS_PAGE, create_api
 from serve.http.checks import Limits
@@ -18,10 +20,9 @@ from serve.models.calls import answer, stream
 from serve.models.editors import EditorDeployment
 from serve.models.gallery import Gallery
 from serve.models.job_store import JobsDeployment, Work
-from serve.models.replica import planned_steps
 from serve.problems import Problem, ProblemDetails, shown
 from serve.served import ServedModel, ServedModels, find_model
-from serve.tasks import Encode, Encoded, JobState, Painted, PictureTask, Presentation, Progress
+from serve.tasks import Encoded, JobState, Painted, Presentation, Progress, Task
 
 
 class Surroundings(BaseModel):
@@ -73,20 +74,21 @@ class IngressDeployment:
         """Return all served versions."""
         return self._models
 
-    async def paint(self, model: str, task: PictureTask) -> Painted:
+    async def paint(self, model: str, task: Task) -> Painted:
         """Have a task that ends in pictures done."""
         painted: Painted = await answer(lambda: self._editors[model].paint.remote(task, self._schemas[model]))
         return painted
 
-    async def follow(self, model: str, task: PictureTask) -> AsyncIterator[Progress | Painted]:
+    async def follow(self, model: str, task: Task) -> AsyncIterator[Progress | Painted]:
         """Have a task done and tell how far it is."""
         handle = self._editors[model].options(stream=True)
         async for item in stream(lambda: handle.follow.remote(task, self._schemas[model])):
             yield item
 
-    async def encode(self, model: str, task: Encode) -> Encoded:
-        """Have a picture's z_dis read."""
-        encoded: Encoded = await answer(lambda: self._editors[model].encode.remote(task, self._schemas[model]))
+    async def encode(self, model: str, image: Images, sampling: SamplingConfig | None) -> Encoded:
+        """Have an image's z_dis and, with sampling, its x_T read."""
+        schema = self._schemas[model]
+        encoded: Encoded = await answer(lambda: self._editors[model].encode.remote(image, sampling, schema))
         return encoded
 
     async def check(self) -> str:
@@ -94,9 +96,9 @@ class IngressDeployment:
         label: str = await answer(lambda: self._editors[self.served().alias].check.remote())
         return label
 
-    async def start_job(self, model: str, task: PictureTask, presentation: Presentation) -> JobState:
+    async def start_job(self, model: str, task: Task, presentation: Presentation) -> JobState:
         """Begin a job."""
-        work = Work(model, self._schemas[model], task, planned_steps(task))
+        work = Work(model, self._schemas[model], task)
         state: JobState | None = await answer(lambda: self._jobs.start.remote(work, presentation))
         if state is None:
             detail = "as many jobs run as may; begin another when one has ended"

@@ -5,9 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from diffusegae.config.model import SamplingConfig
 from diffusegae.diffusion.schedule import timestep_grid
+from diffusegae.editing.edits import Donor, Edit, Generate, Interpolate, Recombine, Reconstruct, Seeds
+from diffusegae.editing.edits import Noise as NoiseMap
+from diffusegae.editing.method import Codes, Images
+from diffusegae.pixels import to_tensor
 from serve.http.messages import (
     MAX_MAGNITUDE,
     MIN_SIZE,
@@ -25,23 +31,7 @@ from serve.http.pictures import MAX_SIDE, STILL
 from serve.http.uploads import read_picture
 from serve.problems import Problem, shown
 from serve.served import ServedModel
-from serve.tasks import (
-    Change,
-    Code,
-    Decode,
-    Donor,
-    Edit,
-    Encode,
-    Format,
-    Interpolate,
-    NoiseMap,
-    PictureTask,
-    Pixels,
-    Presentation,
-    Recombine,
-    Reconstruct,
-    Sampling,
-)
+from serve.tasks import Format, Presentation, Task
 
 
 class Limits(BaseModel):
@@ -63,7 +53,7 @@ class Checks:
     def __init__(self, served: ServedModel, limits: Limits) -> None:
         self.served, self.limits = served, limits
 
-    def edit(self, message: EditRequest) -> Edit:
+    def edit(self, message: EditRequest) -> Task:
         """Check a change of attributes."""
         self._check_sources(message.donors, message.values)
         changed = (*message.donors, *message.values)
@@ -77,12 +67,11 @@ class Checks:
                 self._check_names("strengths", [name])
                 detail = f"strengths.{name}={strength:g}: {name} is in neither donors nor values; add it to one of them"
                 raise Problem(422, "Strength without change", detail)
-        seed, sampling = _seed(message.x_T, message.seed), self._sampling(message)
-        source, donors = self._pixels("source", message.source), self._donors(message.donors, message.values)
-        changes = {name: Change(donor, message.strengths.get(name, 1.0)) for name, donor in donors.items()}
-        return Edit(source, changes, seed, sampling)
+        x_T, sampling = _seeds(message.x_T, message.seed), self._sampling(message)
+        source, donors = self._image("source", message.source), self._donors(message.donors, message.values)
+        return Task(Edit(source, donors, message.strengths, x_T), sampling)
 
-    def recombine(self, message: RecombineRequest) -> Recombine:
+    def recombine(self, message: RecombineRequest) -> Task:
         """Check a recombination: every attribute comes from somewhere."""
         self._check_sources(message.donors, message.values)
         missing = [
@@ -91,10 +80,10 @@ class Checks:
         if missing:
             detail = f"donors: none for {', '.join(missing)}; every attribute needs one, or a named value in values"
             raise Problem(422, "Donor missing", detail)
-        noise, sampling = self._noise(message.x_T, message.seed), self._sampling(message)
-        return Recombine(self._donors(message.donors, message.values), noise, sampling)
+        x_T, sampling = self._noise(message.x_T, message.seed), self._sampling(message)
+        return Task(Recombine(self._donors(message.donors, message.values), x_T), sampling)
 
-    def interpolate(self, message: InterpolateRequest) -> Interpolate:
+    def interpolate(self, message: InterpolateRequest) -> Task:
         """Check an interpolation."""
         names = tuple(dict.fromkeys(message.attributes)) or self.served.attributes.names
         self._check_names("attributes", names)
@@ -103,24 +92,23 @@ class Checks:
             detail = f"frames={shown(frames)}; at most {self.limits.max_frames} are allowed"
             raise Problem(422, "Too many frames", detail)
         sampling = self._sampling(message)
-        source, target = self._pixels("source", message.source), self._pixels("target", message.target)
-        return Interpolate(source, target, names, frames, sampling)
+        source, target = self._image("source", message.source), self._image("target", message.target)
+        return Task(Interpolate(source, target, names, frames), sampling)
 
-    def reconstruct(self, message: ReconstructRequest) -> Reconstruct:
+    def reconstruct(self, message: ReconstructRequest) -> Task:
         """Check a reconstruction."""
-        seed, sampling = _seed(message.x_T, message.seed), self._sampling(message)
-        return Reconstruct(self._pixels("source", message.source), seed, sampling)
+        x_T, sampling = _seeds(message.x_T, message.seed), self._sampling(message)
+        return Task(Reconstruct(self._image("source", message.source), x_T), sampling)
 
-    def decode(self, message: DecodeRequest) -> Decode:
+    def decode(self, message: DecodeRequest) -> Task:
         """Check a decoding: every attribute's part, of its width."""
-        return Decode(
-            self._code(message.parts), self._noise(message.x_T, message.seed), sampling=self._sampling(message)
-        )
+        codes, x_T = self._codes(message.parts), self._noise(message.x_T, message.seed)
+        return Task(Generate(codes, x_T), self._sampling(message))
 
-    def encode(self, message: EncodeRequest) -> Encode:
-        """Check an encoding."""
+    def encode(self, message: EncodeRequest) -> tuple[Images, SamplingConfig | None]:
+        """Check an encoding; return the image, and how its noise is inferred if it is asked for."""
         sampling = self._sampling(message)
-        return Encode(self._pixels("source", message.source), sampling if message.noise else None)
+        return self._image("source", message.source), sampling if message.noise else None
 
     def presentation(self, message: PictureMessage) -> Presentation:
         """Check how the pictures of a request are to leave the service."""
@@ -171,7 +159,7 @@ class Checks:
 
     def _donors(self, donors: Mapping[str, bytes], values: Mapping[str, str]) -> dict[str, Donor]:
         """Decode donors; all attributes in the schema's order, so that the same request is always the same task."""
-        found: dict[str, Donor] = {name: self._pixels(f"donors.{name}", data) for name, data in donors.items()}
+        found: dict[str, Donor] = {name: self._image(f"donors.{name}", data) for name, data in donors.items()}
         found.update(values)
         return {name: found[name] for name in self.served.attributes.names if name in found}
 
@@ -180,12 +168,12 @@ class Checks:
         is_named = "frames" in message.model_fields_set
         return message.frames if is_named else min(message.frames, self.limits.max_frames)
 
-    def _sampling(self, message: SamplingMessage) -> Sampling:
+    def _sampling(self, message: SamplingMessage) -> SamplingConfig:
         sampler = message.sampler or self.served.samplers[0]
         if sampler not in self.served.samplers:
             allowed = ", ".join(self.served.samplers)
             raise Problem(422, "Unknown sampler", f"sampler={shown(sampler)}; the model samples with: {allowed}")
-        return Sampling(self._steps(message.steps), sampler)
+        return SamplingConfig(steps=self._steps(message.steps), sampler=sampler)
 
     def _steps(self, steps: int | None) -> int:
         if steps is None:
@@ -198,10 +186,11 @@ class Checks:
             raise Problem(422, "Steps not possible", str(error)) from error
         return steps
 
-    def _pixels(self, where: str, data: bytes) -> Pixels:
-        return read_picture(where, data, self.served.image_size, self.served.framing, self.limits.max_pixels)
+    def _image(self, where: str, data: bytes) -> Images:
+        size, framing = self.served.image_size, self.served.framing
+        return to_tensor(read_picture(where, data, size, framing, self.limits.max_pixels))[None]
 
-    def _code(self, parts: Mapping[str, tuple[float, ...]]) -> Code:
+    def _codes(self, parts: Mapping[str, tuple[float, ...]]) -> Codes:
         schema = self.served.attributes
         self._check_names("parts", parts)
         missing = [name for name in schema.names if name not in parts]
@@ -213,11 +202,11 @@ class Checks:
             if length != attribute.width:
                 detail = f"parts.{attribute.name}: {length} numbers; expected {attribute.width}, as encode gives them"
                 raise Problem(422, "Part of another width", detail)
-        return np.concatenate([np.array(parts[name], np.float32) for name in schema.names])
+        return torch.tensor([[number for name in schema.names for number in parts[name]]], dtype=torch.float32)
 
-    def _noise(self, x_T: Literal["random"] | bytes, seed: int) -> int | NoiseMap:
+    def _noise(self, x_T: Literal["random"] | bytes, seed: int) -> NoiseMap | Seeds:
         if isinstance(x_T, str):
-            return seed
+            return (seed,)
         shape = (3, self.served.image_size, self.served.image_size)
         expected = 4 * int(np.prod(shape))
         remedy = f"expected {expected} of little-endian float32 {list(shape)}, as encode gives them, or 'random'"
@@ -227,28 +216,28 @@ class Checks:
         if not (np.abs(noise) <= MAX_MAGNITUDE).all():  # neither NaN nor infinity is
             detail = f"x_T: numbers that are not finite or beyond {MAX_MAGNITUDE:g}; {remedy}"
             raise Problem(422, "Not a noise map", detail)
-        return noise
+        return torch.from_numpy(noise)[None]
 
 
 @dataclass(frozen=True)
-class Operation:
-    """An operation that ends in pictures: its message, and what turns that into a task."""
+class Endpoint:
+    """An endpoint that answers pictures: its message, and what turns that into a task."""
 
     message: type[PictureMessage]
-    check: Callable[[Checks, Any], PictureTask]
+    check: Callable[[Checks, Any], Task]
 
-    def prepare(self, checks: Checks, message: PictureMessage) -> tuple[PictureTask, Presentation]:
+    def prepare(self, checks: Checks, message: PictureMessage) -> tuple[Task, Presentation]:
         """Return the task, and how its pictures are to leave the service."""
         presentation = checks.presentation(message)
         return self.check(checks, message), presentation
 
 
-OPERATIONS: Mapping[str, Operation] = {
-    "edit": Operation(EditRequest, Checks.edit),
-    "recombine": Operation(RecombineRequest, Checks.recombine),
-    "interpolate": Operation(InterpolateRequest, Checks.interpolate),
-    "reconstruct": Operation(ReconstructRequest, Checks.reconstruct),
-    "decode": Operation(DecodeRequest, Checks.decode),
+ENDPOINTS: Mapping[str, Endpoint] = {
+    "edit": Endpoint(EditRequest, Checks.edit),
+    "recombine": Endpoint(RecombineRequest, Checks.recombine),
+    "interpolate": Endpoint(InterpolateRequest, Checks.interpolate),
+    "reconstruct": Endpoint(ReconstructRequest, Checks.reconstruct),
+    "decode": Endpoint(DecodeRequest, Checks.decode),
 }
 
 
@@ -266,5 +255,5 @@ def _possible_counts(num_timesteps: int) -> list[int]:
     return sorted({-(-num_timesteps // stride) for stride in range(1, num_timesteps + 1)})
 
 
-def _seed(x_T: Noise, seed: int) -> int | None:
-    return seed if x_T == "random" else None
+def _seeds(x_T: Noise, seed: int) -> Seeds | None:
+    return (seed,) if x_T == "random" else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from serve.http.answers import PicturesResponse
 from serve.http.bodies import describe_body, describe_jobs
-from serve.http.checks import OPERATIONS, Limits
+from serve.http.checks import ENDPOINTS, Limits
 from serve.http.events import MEDIA_TYPE as EVENTS
 from serve.http.messages import EncodeRequest, Message
 from serve.http.parsing import JSON
@@ -23,7 +23,7 @@ PREFIX = "/v1"
 COMPONENTS = "#/components/schemas/"
 BODIES: Mapping[str, type[Message]] = {
     "/v1/encode": EncodeRequest,
-    **{f"{PREFIX}/{name}": operation.message for name, operation in OPERATIONS.items()},
+    **{f"{PREFIX}/{name}": endpoint.message for name, endpoint in ENDPOINTS.items()},
 }
 JOBS = "/v1/jobs"
 OF_A_JOB = ("job", "job_events", "job_result", "cancel_job")  # operations that take the id which starting one gives
@@ -87,7 +87,7 @@ def complete(api: Json, service: Service, limits: Limits) -> Json:
 
 
 def _complete_jobs(paths: Json, models: Sequence[ServedModel], limits: Limits) -> None:
-    from_jobs = {name: operation.message for name, operation in OPERATIONS.items()}
+    from_jobs = {name: endpoint.message for name, endpoint in ENDPOINTS.items()}
     start = paths[JOBS]["post"]
     start["requestBody"] = describe_jobs(from_jobs, models, limits)
     location = {"schema": {"type": "string"}, "description": "Where to ask for the job."}

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from serve.http.answers import JobLinks, JobResponse, PicturesResponse
-from serve.http.checks import OPERATIONS, Checks, Limits
+from serve.http.checks import ENDPOINTS, Checks, Limits
 from serve.http.events import MEDIA_TYPE as EVENTS
 from serve.http.events import EventStream
 from serve.http.messages import JobRequest, PictureMessage
@@ -46,10 +46,10 @@ class JobRoutes:
         served = asked_model(request, self.service)
         content, is_form = await read_content(request, self.limits.max_request_bytes)
         job = await asyncio.to_thread(to_message, content, JobRequest, is_form)
-        operation = OPERATIONS[job.operation]
-        checks, kind = Checks(served, self.limits), operation.message
+        endpoint = ENDPOINTS[job.operation]
+        checks, kind = Checks(served, self.limits), endpoint.message
         message: PictureMessage = await asyncio.to_thread(to_message, job.request, kind, is_form, "request.")
-        task, presentation = await asyncio.to_thread(operation.prepare, checks, message)
+        task, presentation = await asyncio.to_thread(endpoint.prepare, checks, message)
         state = await self.service.start_job(served.alias, task, presentation)
         answer = _describe(state, request)
         response.headers["Location"] = answer.links.self

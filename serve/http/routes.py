@@ -17,7 +17,7 @@ from serve.http.answers import (
     PicturesResponse,
     SchemaResponse,
 )
-from serve.http.checks import OPERATIONS, Checks, Limits, Operation, step_counts
+from serve.http.checks import ENDPOINTS, Checks, Endpoint, Limits, step_counts
 from serve.http.connection import unless_gone
 from serve.http.deadlines import done_within, patience, told_within
 from serve.http.events import MEDIA_TYPE as EVENTS
@@ -41,10 +41,10 @@ class Routes:
     def router(self) -> APIRouter:
         """Return the routes."""
         router = APIRouter(prefix="/v1")
-        for name, operation in OPERATIONS.items():
+        for name, endpoint in ENDPOINTS.items():
             options: dict[str, Any] = {"response_class": Response, "responses": {200: {"model": PicturesResponse}}}
-            options |= {"description": inspect.getdoc(operation.message), "summary": name.capitalize()}
-            route = self._operate(operation)
+            options |= {"description": inspect.getdoc(endpoint.message), "summary": name.capitalize()}
+            route = self._operate(endpoint)
             router.add_api_route(f"/{name}", route, methods=["POST"], operation_id=name, **options)
         add: Callable[..., None] = router.add_api_route
         add("/encode", self.encode, methods=["POST"], operation_id="encode", response_model=EncodeResponse)
@@ -58,8 +58,8 @@ class Routes:
         served = asked_model(request, self.service)
         message = await read_message(request, EncodeRequest, self.limits.max_request_bytes)
         negotiate(request.headers.get("accept"), [JSON])
-        task = await asyncio.to_thread(Checks(served, self.limits).encode, message)
-        work = done_within(self._patience(request), self.service.encode(served.alias, task))
+        image, sampling = await asyncio.to_thread(Checks(served, self.limits).encode, message)
+        work = done_within(self._patience(request), self.service.encode(served.alias, image, sampling))
         encoded = await unless_gone(request.receive, work)
         response.headers["X-Model"] = encoded.model
         return _codes(encoded, served)
@@ -98,12 +98,12 @@ class Routes:
         """Ask the model itself whether it answers."""
         return HealthResponse(model=await self.service.check())
 
-    def _operate(self, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
+    def _operate(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         async def operate(request: Request) -> Response:
             served = asked_model(request, self.service)
-            message = await read_message(request, operation.message, self.limits.max_request_bytes)
+            message = await read_message(request, endpoint.message, self.limits.max_request_bytes)
             checks = Checks(served, self.limits)
-            task, presentation = await asyncio.to_thread(operation.prepare, checks, message)
+            task, presentation = await asyncio.to_thread(endpoint.prepare, checks, message)
             kind = negotiate(request.headers.get("accept"), picture_offers(presentation))
             seconds = self._patience(request)
             if kind == EVENTS:

@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from diffusegae.config.model import SamplingConfig
+from diffusegae.editing.method import Images
 from serve.served import ServedModel
-from serve.tasks import Encode, Encoded, JobState, Painted, PictureTask, Presentation, Progress
+from serve.tasks import Encoded, JobState, Painted, Presentation, Progress, Task
 
 
 class Service(Protocol):
@@ -16,19 +18,19 @@ class Service(Protocol):
     def all_served(self) -> tuple[ServedModel, ...]:
         """Return the models that answer; the first one when a request names none."""
 
-    async def paint(self, model: str, task: PictureTask) -> Painted:
+    async def paint(self, model: str, task: Task) -> Painted:
         """Do a task that ends in pictures; cancelling it gives the task up."""
 
-    def follow(self, model: str, task: PictureTask) -> AsyncIterator[Progress | Painted]:
+    def follow(self, model: str, task: Task) -> AsyncIterator[Progress | Painted]:
         """Do a task and tell how far it is; ends with the pictures. `aclose` gives the task up."""
 
-    async def encode(self, model: str, task: Encode) -> Encoded:
-        """Read a picture's z_dis."""
+    async def encode(self, model: str, image: Images, sampling: SamplingConfig | None) -> Encoded:
+        """Read an image's z_dis and, with sampling, its x_T."""
 
     async def check(self) -> str:
         """Return the label of the first model; Problem 503 if none answers."""
 
-    async def start_job(self, model: str, task: PictureTask, presentation: Presentation) -> JobState:
+    async def start_job(self, model: str, task: Task, presentation: Presentation) -> JobState:
         """Begin a task that is done while nobody waits."""
 
     async def job(self, id: str) -> JobState:

@@ -4,12 +4,13 @@ import threading
 from contextlib import nullcontext
 
 import numpy as np
+from jaxtyping import UInt8
 
 from diffusegae.formats import TOO_LARGE, ImageError, format_of
 from diffusegae.images import Framing, open_image, to_picture
 from serve.problems import Problem
-from serve.tasks import Pixels
 
+Pixels = UInt8[np.ndarray, "size size 3"]
 # Fewer than ingest reads: the decoders of these three are the ones that strangers' bytes have tried the longest.
 FORMATS = ("PNG", "JPEG", "WEBP")
 # A picture takes up to 16 bytes of memory per pixel while it is decoded, so few large ones are decoded side by side.

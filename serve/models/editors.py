@@ -13,13 +13,15 @@ from pydantic import BaseModel, ConfigDict
 
 from diffusegae.checkpoint import read_tensors
 from diffusegae.config.inference import InferenceConfig
+from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.loading import load_editor
+from diffusegae.editing.method import Images
 from diffusegae.tracking.registry import VALUES, download_checkpoint
 from serve.models.meters import Meters
 from serve.models.replica import LoadedModel, OnDone
 from serve.problems import Problem
 from serve.served import ServedModel
-from serve.tasks import Encode, Encoded, Painted, PictureTask, Progress
+from serve.tasks import Encoded, Painted, Progress, Task
 
 logger = logging.getLogger(__name__)
 SWITCH_SECONDS = 0.0005  # the thread that denoises asks for Python between any two operations, and waits so long for it
@@ -75,19 +77,19 @@ class EditorDeployment:
         if before is not None:
             await asyncio.to_thread(before.close)
 
-    async def paint(self, task: PictureTask, schema: str) -> Painted:
+    async def paint(self, task: Task, schema: str) -> Painted:
         """Do a task that ends in pictures; it was checked against the schema of that fingerprint."""
         return await (await self._of_schema(schema)).paint(task)
 
-    async def follow(self, task: PictureTask, schema: str) -> AsyncIterator[Progress | Painted]:
+    async def follow(self, task: Task, schema: str) -> AsyncIterator[Progress | Painted]:
         """Do a task that ends in pictures and tell how far it is."""
         model = await self._of_schema(schema)
         async for item in model.follow(task):
             yield item
 
-    async def encode(self, task: Encode, schema: str) -> Encoded:
-        """Read a picture's z_dis."""
-        return await (await self._of_schema(schema)).encode(task)
+    async def encode(self, image: Images, sampling: SamplingConfig | None, schema: str) -> Encoded:
+        """Read an image's z_dis and, with sampling, its x_T."""
+        return await (await self._of_schema(schema)).encode(image, sampling)
 
     async def check(self) -> str:
         """Return the label of the loaded version."""

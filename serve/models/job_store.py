@@ -14,19 +14,18 @@ from ray.serve.handle import DeploymentHandle
 from serve.models.calls import stream
 from serve.models.editors import EditorDeployment
 from serve.problems import Problem, internal_problem, log_failure
-from serve.tasks import JobState, Painted, PictureTask, Presentation, Progress
+from serve.tasks import JobState, Painted, Presentation, Progress, Task
 
 MAX_RUNNING, MAX_KEPT, KEPT_SECONDS = 64, 512, 3600.0
 
 
 @dataclass(frozen=True)
 class Work:
-    """A task, the alias of the model that is to do it, the schema it was checked against, and its network calls."""
+    """A task, the alias of the model that is to do it, and the schema it was checked against."""
 
     model: str
     schema: str
-    task: PictureTask
-    steps: int
+    task: Task
 
 
 @dataclass(eq=False)
@@ -60,7 +59,7 @@ class JobsDeployment:
         self._forget_old()
         if sum(job.ended_at is None for job in self._jobs.values()) >= MAX_RUNNING:
             return None
-        job = Job(JobState(secrets.token_urlsafe(16), "queued", 0, work.steps, presentation))
+        job = Job(JobState(secrets.token_urlsafe(16), "queued", 0, work.task.steps, presentation))
         self._jobs[job.state.id] = job
         job.work = asyncio.create_task(self._run(job, work))
         return job.state

@@ -27,14 +27,16 @@ from ray import serve
 
 from diffusegae.checkpoint import CheckpointMeta, Position, save_checkpoint
 from diffusegae.config.load import load_config
+from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
+from diffusegae.editing.edits import Reconstruct
 from diffusegae.images import encode_image
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.pixels import to_pixels, to_tensor
 from diffusegae.schema import Attribute, AttributeSchema
 from jobs.cli import PRESETS, connect
 from serve.models.replica import LoadedModel
-from serve.tasks import Painted, Reconstruct, Sampling
+from serve.tasks import Painted, Task
 from tests.serve.running import ROOT, RunningService, register, running_service
 
 SHORT, MEDIUM, LONG = 5, 20, 100
@@ -178,16 +180,16 @@ class StaticBatcher:
         self._editor = editor
 
     @serve.batch(max_batch_size=STATIC_BATCH, batch_wait_timeout_s=0.005)
-    async def paint(self, tasks: list[Reconstruct]) -> list[Painted]:
+    async def paint(self, tasks: list[Task]) -> list[Painted]:
         """Do a batch off the event loop; all of it is answered when all of it is done."""
         return await asyncio.to_thread(self._do, tasks)
 
-    def _do(self, tasks: list[Reconstruct]) -> list[Painted]:
+    def _do(self, tasks: list[Task]) -> list[Painted]:
         results: dict[int, Painted] = {}
         for steps in {task.sampling.steps for task in tasks}:
             places = [place for place, task in enumerate(tasks) if task.sampling.steps == steps]
             quick = self._editor.with_sampling(self._editor.sampling.model_copy(update={"steps": steps}))
-            images = torch.stack([to_tensor(tasks[place].source) for place in places])
+            images = torch.cat([tasks[place].operation.source for place in places])
             pixels = to_pixels(quick.reconstruct(images, seeds=[0] * len(places)))
             results |= {place: Painted(pixels[row : row + 1], "static") for row, place in enumerate(places)}
         return [results[place] for place in range(len(tasks))]
@@ -199,7 +201,7 @@ class Continuous:
     def __init__(self, editor: Editor) -> None:
         self._model = LoadedModel(editor, {}, "continuous", max_images=STATIC_BATCH, cache_bytes=0)
 
-    async def paint(self, task: Reconstruct) -> Painted:
+    async def paint(self, task: Task) -> Painted:
         """Do a task in company."""
         return await self._model.paint(task)
 
@@ -226,14 +228,14 @@ def measure_fairness(editor: Editor, seconds: float) -> None:
     print(f"continuous ÷ static             {continuous / static:.3f}")
 
 
-async def _short_times(paint: Callable[[Reconstruct], Any], seconds: float) -> list[float]:
+async def _short_times(paint: Callable[[Task], Any], seconds: float) -> list[float]:
     times: list[float] = []
     stop = time.monotonic() + seconds
 
     async def ask(steps: int) -> None:
         while time.monotonic() < stop:
             started = time.perf_counter()
-            await paint(Reconstruct(picture(), 0, Sampling(steps, "ddim")))
+            await paint(Task(Reconstruct(to_tensor(picture())[None], [0]), SamplingConfig(steps=steps)))
             if steps == SHORT:
                 times.append(time.perf_counter() - started)
 

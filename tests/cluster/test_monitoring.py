@@ -70,7 +70,9 @@ def test_dashboards_ask_for_metrics_that_ray_has(path: Path) -> None:
     """Ray's own dashboards are the list of its metrics' names; ours stand in serve/models/meters.py."""
     own = Path(ray.__file__).parent / "dashboard" / "modules" / "metrics" / "dashboards"
     known = {name for file in own.glob("*_panels.py") for name in re.findall(r"\bray_[a-z0-9_]+", file.read_text())}
-    kinds = re.findall(r'(Counter|Gauge|Histogram)\(\s*"(diffusegae_\w+)"', (ROOT / "serve" / "meters.py").read_text())
+    kinds = re.findall(
+        r'(Counter|Gauge|Histogram)\(\s*"(diffusegae_\w+)"', (ROOT / "serve" / "models" / "meters.py").read_text()
+    )
     suffixes = {"Counter": "_total", "Gauge": "", "Histogram": "_bucket"}
     known |= {f"ray_{name}{suffixes[kind]}" for kind, name in kinds}
     asked = {name for expression in expressions(path) for name in METRIC.findall(expression)}

@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.recipes import Change, edit
+from diffusegae.editing.edits import Edit
 from diffusegae.images import decode_image, encode_image
 from diffusegae.pixels import to_pixels, to_tensor
 from serve.http.api import create_api
@@ -218,8 +218,8 @@ def test_a_busy_model_is_a_503(client: TestClient, service: Any) -> None:
 
 def test_values_by_name_and_strengths_are_the_editors(client: TestClient, editor: Editor, centroids: Any) -> None:
     body = edit_body(donors={}, values={"letter": "b"}, strengths={"letter": 0.25})
-    changes = {"letter": Change(torch.tensor(centroids["letter"]["b"]), 0.25)}
-    expected = editor.follow(edit(editor.schema, tensor("source"), changes))
+    donors = {"letter": torch.tensor(centroids["letter"]["b"])}
+    expected = editor.perform(Edit(tensor("source"), donors, {"letter": 0.25}))
     response = client.post("/v1/edit", json=body)
     assert (decode_image(response.content) == to_pixels(expected)[0]).all()
     form = {"values.letter": "b", "strengths.letter": "0.25"}
@@ -285,10 +285,10 @@ def test_recombine_takes_names_and_given_noise(client: TestClient, service: Any)
     assert client.post("/v1/recombine", json=body).status_code == 200
     ((model, task),) = service.asked
     assert model == "diffusegae"
-    assert task.donors["letter"] == "a"
-    assert list(task.donors) == ["letter", "colour"]
-    assert task.noise.shape == (3, 32, 32)
-    assert (task.noise == 0.5).all()
+    assert task.operation.donors["letter"] == "a"
+    assert list(task.operation.donors) == ["letter", "colour"]
+    assert task.operation.x_T.shape == (1, 3, 32, 32)
+    assert (task.operation.x_T == 0.5).all()
     both = {**body, "values": {"letter": "a", "colour": "red"}}
     require_problem(client.post("/v1/recombine", json=both), 422, "donors.colour and values.colour")
 

@@ -11,7 +11,7 @@ from serve.http.answers import PicturesResponse
 from serve.problems import MEDIA_TYPE
 
 PNG = base64.b64encode(encode_image(np.zeros((32, 32, 3), np.uint8))).decode()
-OPERATIONS = ("edit", "recombine", "interpolate", "reconstruct", "decode")
+ENDPOINTS = ("edit", "recombine", "interpolate", "reconstruct", "decode")
 FORM = "multipart/form-data"
 
 
@@ -38,7 +38,7 @@ def test_every_reference_and_schema_is_sound(api: Any) -> None:
     assert not [name for name in schemas if "HTTPValidation" in name]
     for schema in schemas.values():
         jsonschema.Draft202012Validator.check_schema(schema)
-    for name in (*OPERATIONS, "encode", "jobs"):
+    for name in (*ENDPOINTS, "encode", "jobs"):
         for kind in ("application/json", FORM):
             jsonschema.Draft202012Validator.check_schema(body(api, name, kind))
     ids = [operation["operationId"] for methods in api["paths"].values() for operation in methods.values()]
@@ -47,7 +47,7 @@ def test_every_reference_and_schema_is_sound(api: Any) -> None:
 
 def test_all_routes_are_there_with_their_problems(api: Any) -> None:
     posts = {path for path, methods in api["paths"].items() if "post" in methods}
-    assert posts == {f"/v1/{name}" for name in (*OPERATIONS, "encode", "jobs")}
+    assert posts == {f"/v1/{name}" for name in (*ENDPOINTS, "encode", "jobs")}
     for path, methods in api["paths"].items():
         for operation in methods.values():
             problems = {status: each for status, each in operation["responses"].items() if status >= "400"}

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from diffusegae.images import decode_image, encode_image
-from serve import events
+from serve.http import events
 from serve.http.events import EventStream
 from serve.problems import Problem
 from serve.tasks import Painted, Presentation, Progress

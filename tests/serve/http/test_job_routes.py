@@ -50,7 +50,7 @@ def test_a_form_nests_the_request(client: TestClient, service: Any) -> None:
     response = client.post("/v1/jobs?model=plain", files=files, data=data)
     assert response.status_code == 202, response.text
     ((model, task),) = service.asked
-    assert (model, task.changes["letter"].strength, task.sampling.steps) == ("plain", 0.5, 2)
+    assert (model, task.operation.strengths["letter"], task.sampling.steps) == ("plain", 0.5, 2)
 
 
 def test_a_job_that_is_not_done_has_no_result(client: TestClient, service: Any, links: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from diffusegae.images import Framing, decode_image
+from diffusegae.pixels import to_pixels
 from serve.http.checks import Checks, Limits
 from serve.http.messages import ReconstructRequest
 from serve.http.uploads import FORMATS, read_picture
@@ -45,7 +46,7 @@ def test_what_was_used_in_training_is_used_on_uploads(served: ServedModel, limit
     for framing in (CROP, Framing("pad", "#204060"), Framing("stretch")):
         checks = Checks(served.model_copy(update={"framing": framing}), limits)
         task = checks.reconstruct(ReconstructRequest.model_validate({"source": data}, context={"form": True}))
-        assert (task.source == decode_image(data, served.image_size, framing)).all()
+        assert (to_pixels(task.operation.source)[0] == decode_image(data, served.image_size, framing)).all()
 
 
 def test_the_header_is_counted_first() -> None:

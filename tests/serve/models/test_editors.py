@@ -10,18 +10,21 @@ import torch
 
 from diffusegae.checkpoint import read_meta, read_tensors, save_checkpoint
 from diffusegae.config.inference import InferenceConfig
+from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
+from diffusegae.editing.edits import Reconstruct
 from diffusegae.pixels import to_pixels, to_tensor
-from serve import editors
+from serve.models import editors
 from serve.models.editors import EditorDeployment, ModelSource, load_model
 from serve.models.replica import LoadedModel, ModelCheckError
 from serve.problems import Problem
 from serve.served import ServedModel
-from serve.tasks import Encode, Painted, Reconstruct, Sampling
+from serve.tasks import Painted, Task
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-TASK = Reconstruct(PIXELS, seed=1, sampling=Sampling(2, "ddim"))
-LONG = Reconstruct(PIXELS, seed=None, sampling=Sampling(100, "ddim"))
+IMAGE = to_tensor(PIXELS)[None]
+TASK = Task(Reconstruct(IMAGE, [1]), SamplingConfig(steps=2))
+LONG = Task(Reconstruct(IMAGE), SamplingConfig(steps=100))
 
 
 def source_of(served: ServedModel, **changes: Any) -> dict[str, object]:
@@ -62,7 +65,7 @@ def test_a_version_is_loaded_once_and_paints_as_the_editor_does(
         for _ in range(2):
             await replica.reconfigure(source_of(served))
         await replica.check_health()
-        encoded = await replica.encode(Encode(PIXELS, None), served.attributes.fingerprint())
+        encoded = await replica.encode(IMAGE, None, served.attributes.fingerprint())
         assert encoded.noise is None
         return await replica.paint(TASK, served.attributes.fingerprint()), encoded.code.tolist(), await replica.check()
 
@@ -70,8 +73,8 @@ def test_a_version_is_loaded_once_and_paints_as_the_editor_does(
     assert asked == ["models:/diffusegae/7"]
     assert painted.model == label == "diffusegae/7"
     quick = editor.with_sampling(editor.sampling.model_copy(update={"steps": 2}))
-    assert (painted.pictures == to_pixels(quick.reconstruct(to_tensor(PIXELS)[None], seeds=[1]))).all()
-    assert code == pytest.approx(editor.encode(to_tensor(PIXELS)[None])[0].tolist())
+    assert (painted.pictures == to_pixels(quick.reconstruct(IMAGE, seeds=[1]))).all()
+    assert code == pytest.approx(editor.encode(IMAGE)[0].tolist())
 
 
 def test_another_version_takes_over_while_the_one_before_finishes(

@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
-from serve import job_store
+from diffusegae.editing.edits import Reconstruct
+from diffusegae.pixels import to_tensor
+from serve.models import job_store
 from serve.models.job_store import JobsDeployment, Work
 from serve.models.replica import LoadedModel
 from serve.problems import Problem
-from serve.tasks import JobState, Painted, PictureTask, Presentation, Progress, Reconstruct, Sampling
+from serve.tasks import JobState, Painted, Presentation, Progress, Task
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-TASK = Reconstruct(PIXELS, seed=1, sampling=Sampling(100, "ddim"))
-WORK = Work("model-0", "fingerprint", TASK, 100)
+TASK = Task(Reconstruct(to_tensor(PIXELS)[None], [1]), SamplingConfig(steps=100))
+WORK = Work("model-0", "fingerprint", TASK)
 PRESENTATION = Presentation("webp", 64)
 
 
@@ -43,7 +46,7 @@ class Handle:
         assert stream
         return self
 
-    def remote(self, task: PictureTask, schema: str) -> Stream:
+    def remote(self, task: Task, schema: str) -> Stream:
         assert schema == WORK.schema
         return Stream(self._failing() if self.problem else self.model.follow(task))
 

@@ -1,13 +1,12 @@
 """What a replica reports: each step once, also when another engine takes over."""
 
 from collections import Counter as Tally
-from typing import Any
 
 import pytest
 
 from diffusegae.config.model import SamplingConfig
-from diffusegae.editing import recipes
 from diffusegae.editing.editor import Editor
+from diffusegae.editing.edits import Reconstruct
 from diffusegae.editing.engine import Engine
 from serve.models.meters import Meters
 from tests.tiny import random_images
@@ -26,8 +25,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Tally[str]:
 def work(engine: Engine) -> None:
     """Bring two pictures back, of which the second comes again."""
     for seed in (0, 1, 1):
-        recipe: Any = recipes.reconstruction(random_images(1, seed=seed))
-        engine.submit(recipe, SamplingConfig(steps=4)).future.result(30)
+        engine.submit(Reconstruct(random_images(1, seed=seed)), SamplingConfig(steps=4)).future.result(30)
 
 
 def test_every_step_is_counted_once_whichever_engine_made_it(editor: Editor, told: Tally[str]) -> None:

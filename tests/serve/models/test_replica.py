@@ -7,32 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from diffusegae.editing import recipes
+from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
+from diffusegae.editing.edits import Edit, Generate, Interpolate, PictureOperation, Recombine, Reconstruct
 from diffusegae.pixels import to_pixels, to_tensor
-from serve.models.replica import LoadedModel, Recipes, planned_steps
+from serve.models.replica import LoadedModel
 from serve.problems import Problem
-from serve.tasks import (
-    Change,
-    Decode,
-    Edit,
-    Encode,
-    Interpolate,
-    Painted,
-    PictureTask,
-    Progress,
-    Recombine,
-    Reconstruct,
-    Sampling,
-)
+from serve.tasks import Painted, Progress, Task
 
 GENERATOR = np.random.default_rng(0)
-A, B = GENERATOR.integers(0, 256, (2, 32, 32, 3), np.uint8)
-IMAGE_A, IMAGE_B = to_tensor(A)[None], to_tensor(B)[None]
-QUICK, LONG = Sampling(4, "ddim"), Sampling(100, "ddim")
+A, B = (to_tensor(pixels)[None] for pixels in GENERATOR.integers(0, 256, (2, 32, 32, 3), np.uint8))
+QUICK, LONG = SamplingConfig(steps=4), SamplingConfig(steps=100)
 VALUES = {"letter": torch.randn(3, 12), "colour": torch.randn(2, 12)}
-X_T = np.float32(GENERATOR.standard_normal((3, 32, 32)))
-CODE = np.float32(GENERATOR.standard_normal(24))
+X_T = torch.from_numpy(np.float32(GENERATOR.standard_normal((1, 3, 32, 32))))
+CODE = torch.from_numpy(np.float32(GENERATOR.standard_normal((1, 24))))
 
 
 @pytest.fixture
@@ -42,37 +30,26 @@ def model(editor: Editor) -> Iterator[LoadedModel]:
     loaded.close()
 
 
-def tasks(editor: Editor) -> list[tuple[PictureTask, recipes.Recipe]]:
-    """Every kind of task, and the recipe that it means."""
-    schema, noise = editor.schema, torch.from_numpy(X_T)[None]
-    red = VALUES["colour"][0]
-    return [
-        (
-            Edit(A, {"letter": Change(B), "colour": Change("red", 0.5)}, None, QUICK),
-            recipes.edit(schema, IMAGE_A, {"letter": recipes.Change(IMAGE_B), "colour": recipes.Change(red, 0.5)}),
-        ),
-        (
-            Edit(A, {"letter": Change(B)}, 3, QUICK),
-            recipes.edit(schema, IMAGE_A, {"letter": recipes.Change(IMAGE_B)}, editor.noise([3])),
-        ),
-        (
-            Recombine({"letter": "b", "colour": B}, X_T, QUICK),
-            recipes.recombination(schema, {"letter": VALUES["letter"][1], "colour": IMAGE_B}, noise),
-        ),
-        (
-            Interpolate(A, B, ("letter",), 3, QUICK),
-            recipes.interpolation(schema, IMAGE_A, IMAGE_B, ["letter"], 3),
-        ),
-        (Reconstruct(A, None, QUICK), recipes.reconstruction(IMAGE_A)),
-        (Decode(CODE, 5, QUICK), recipes.decoding(torch.from_numpy(CODE)[None], editor.noise([5]))),
-    ]
+OPERATIONS: list[tuple[PictureOperation, PictureOperation]] = [  # and what each means
+    (
+        Edit(A, {"letter": B, "colour": "red"}, {"colour": 0.5}),
+        Edit(A, {"letter": B, "colour": VALUES["colour"][0]}, {"colour": 0.5}),
+    ),
+    (Edit(A, {"letter": B}, x_T=[3]), Edit(A, {"letter": B}, x_T=[3])),
+    (Recombine({"letter": "b", "colour": B}, X_T), Recombine({"letter": VALUES["letter"][1], "colour": B}, X_T)),
+    (Interpolate(A, B, ("letter",), 3), Interpolate(A, B, ("letter",), 3)),
+    (Reconstruct(A), Reconstruct(A)),
+    (Generate(CODE, [5]), Generate(CODE, [5])),
+]
 
 
-@pytest.mark.parametrize("number", range(6))
-def test_a_task_gives_what_its_recipe_gives(model: LoadedModel, editor: Editor, number: int) -> None:
-    task, recipe = tasks(editor)[number]
+@pytest.mark.parametrize(("operation", "meant"), OPERATIONS)
+def test_a_task_gives_what_the_editor_gives(
+    model: LoadedModel, editor: Editor, operation: PictureOperation, meant: PictureOperation
+) -> None:
+    task = Task(operation, QUICK)
     painted = asyncio.run(model.paint(task))
-    expected = to_pixels(editor.follow(recipe))
+    expected = to_pixels(editor.perform(meant))
     assert painted.pictures.shape == expected.shape
     assert np.abs(painted.pictures.astype(int) - expected).max() <= 1
     assert painted.model == "diffusegae/7"
@@ -80,14 +57,15 @@ def test_a_task_gives_what_its_recipe_gives(model: LoadedModel, editor: Editor, 
 
 
 def test_the_noise_that_encode_gives_brings_the_picture_back(model: LoadedModel) -> None:
-    encoded = asyncio.run(model.encode(Encode(A, QUICK)))
+    encoded = asyncio.run(model.encode(A, QUICK))
     assert encoded.noise is not None
-    again = asyncio.run(model.paint(Decode(encoded.code, encoded.noise, QUICK)))
-    assert (again.pictures == asyncio.run(model.paint(Reconstruct(A, None, QUICK))).pictures).all()
+    decoded = Generate(torch.tensor(encoded.code)[None], torch.tensor(encoded.noise)[None])
+    again = asyncio.run(model.paint(Task(decoded, QUICK)))
+    assert (again.pictures == asyncio.run(model.paint(Task(Reconstruct(A), QUICK))).pictures).all()
 
 
 def test_following_tells_steps_then_the_pictures(model: LoadedModel) -> None:
-    task = Edit(A, {"letter": Change(B)}, None, LONG)
+    task = Task(Edit(A, {"letter": B}), LONG)
 
     async def follow() -> list[Progress | Painted]:
         return [item async for item in model.follow(task)]
@@ -98,16 +76,16 @@ def test_following_tells_steps_then_the_pictures(model: LoadedModel) -> None:
     told = [(item.step, item.pictures is not None) for item in progress if isinstance(item, Progress)]
     assert len(told) >= 3
     assert told == sorted(told)
-    assert all(isinstance(item, Progress) and item.steps == planned_steps(task) == 200 for item in progress)
+    assert all(isinstance(item, Progress) and item.steps == task.steps == 200 for item in progress)
     assert any(shown for _, shown in told)
 
 
 def test_who_stops_listening_frees_the_model(model: LoadedModel) -> None:
     async def listen_briefly() -> None:
-        items = model.follow(Reconstruct(A, None, LONG))
+        items = model.follow(Task(Reconstruct(A), LONG))
         await anext(items)
         await items.aclose()  # type: ignore[attr-defined]
-        waiting = asyncio.create_task(model.paint(Reconstruct(B, None, LONG)))
+        waiting = asyncio.create_task(model.paint(Task(Reconstruct(B), LONG)))
         await asyncio.sleep(0.05)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -124,7 +102,7 @@ def test_who_stops_listening_frees_the_model(model: LoadedModel) -> None:
 
 def test_the_event_loop_stays_free_while_denoising(model: LoadedModel) -> None:
     async def use() -> int:
-        painting = asyncio.create_task(model.paint(Reconstruct(A, None, LONG)))
+        painting = asyncio.create_task(model.paint(Task(Reconstruct(A), LONG)))
         turns = 0
         while not painting.done():
             await asyncio.sleep(0.001)
@@ -135,12 +113,12 @@ def test_the_event_loop_stays_free_while_denoising(model: LoadedModel) -> None:
 
 
 @pytest.mark.parametrize(("number", "paths"), list(enumerate([2, 1, 1, 2, 2, 1])))
-def test_planned_steps_count_the_inversion(editor: Editor, number: int, paths: int) -> None:
-    assert planned_steps(tasks(editor)[number][0]) == paths * QUICK.steps
+def test_steps_count_the_inversion(number: int, paths: int) -> None:
+    assert Task(OPERATIONS[number][0], QUICK).steps == paths * QUICK.steps
 
 
 def test_a_value_that_this_version_does_not_know_is_a_problem(model: LoadedModel) -> None:
-    model._recipes = Recipes(model.editor, {"letter": torch.full((3, 12), float("nan"))})
-    for changes in ({"letter": Change("b")}, {"colour": Change("red")}):
+    model._values = {"letter": torch.full((3, 12), float("nan"))}
+    for donors in ({"letter": "b"}, {"colour": "red"}):
         with pytest.raises(Problem, match="knows no such value"):
-            asyncio.run(model.paint(Edit(A, changes, 1, QUICK)))
+            asyncio.run(model.paint(Task(Edit(A, donors, x_T=[1]), QUICK)))

@@ -17,7 +17,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from diffusegae.data.shards import read_manifest
 from diffusegae.editing.editor import Editor
+from diffusegae.editing.edits import Edit, Interpolate, Recombine
 from diffusegae.images import decode_image, encode_image
+from diffusegae.pixels import to_pixels
 from diffusegae.schema import AttributeSpec, build_schema
 from serve.http.api import create_api
 from serve.http.checks import Limits
@@ -27,7 +29,7 @@ from serve.http.tokens import new_token
 from serve.models.gallery import Gallery
 from serve.problems import Problem
 from serve.served import ServedModel
-from serve.tasks import Edit, Interpolate, Painted, PictureTask, Progress, Recombine
+from serve.tasks import Painted, Progress, Task
 from tests.serve.browser import Watch, chromium, executable, listening
 from tests.serve.conftest import LocalService
 from tests.stored_images import write_images
@@ -48,9 +50,9 @@ class HeldService(LocalService):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self.followed: list[PictureTask] = []
+        self.followed: list[Task] = []
 
-    async def follow(self, model: str, task: PictureTask) -> AsyncIterator[Progress | Painted]:
+    async def follow(self, model: str, task: Task) -> AsyncIterator[Progress | Painted]:
         self.followed.append(task)
         async for item in super().follow(model, task):
             if isinstance(item, Progress):
@@ -153,12 +155,12 @@ def run(page: Page) -> None:
 
 def previews(place: Place) -> list[Any]:
     followed = {id(task) for task in place.service.followed}
-    return [task for _, task in place.service.asked if id(task) not in followed]
+    return [task.operation for _, task in place.service.asked if id(task) not in followed]
 
 
 def last(place: Place, kind: type) -> Any:
     """What was run last; the live strip's previews, which come whenever they come, are not followed."""
-    return [task for task in place.service.followed if isinstance(task, kind)][-1]
+    return [task.operation for task in place.service.followed if isinstance(task.operation, kind)][-1]
 
 
 def requires_nothing_serious(page: Page) -> None:
@@ -202,10 +204,10 @@ def test_an_edit_shows_its_progress_and_stands_beside_the_truth(page: Page, plac
     expect(page.locator(".progress")).to_be_hidden()
     expect(page.locator(".note")).to_have_text(re.compile(r"diffusegae/7, \d"))
 
-    task = last(place, Edit)
-    assert (task.source == decode_image(place.gallery.picture(source))).all()
-    assert list(task.changes) == ["letter"]
-    assert (task.changes["letter"].donor == decode_image(place.gallery.picture(donor))).all()
+    edit = last(place, Edit)
+    assert (to_pixels(edit.source)[0] == decode_image(place.gallery.picture(source))).all()
+    assert list(edit.donors) == ["letter"]
+    assert (to_pixels(edit.donors["letter"])[0] == decode_image(place.gallery.picture(donor))).all()
     truth = decode_image(place.gallery.truth(source, {"letter": donor}, {}))
     assert (shown_pixels(tile(page, "True render")) == truth).all()
     boxes = [tile(page, name).locator(".frame").bounding_box() for name in ("Source", "Edit", "True render")]
@@ -251,7 +253,7 @@ def test_the_strip_shows_strengths_and_sets_them(page: Page, place: Place) -> No
     run(page)
     strip = page.locator(".strip-row button")
     expect(page.locator(".strip-row img[src^='blob:']:visible")).to_have_count(5)
-    assert sorted(task.changes[name].strength for task in previews(place)) == [0, 0.25, 0.5, 0.75, 1]
+    assert sorted(edit.strengths[name] for edit in previews(place)) == [0, 0.25, 0.5, 0.75, 1]
     strip.nth(2).click()
     expect(strip.nth(2)).to_have_attribute("aria-pressed", "true")
     expect(row(page, name).locator("output")).to_have_text("0.50")
@@ -307,7 +309,7 @@ def test_recombining_takes_every_attribute_and_rolls_the_noise(page: Page, place
     run(page)
     task = last(place, Recombine)
     assert set(task.donors) == {"letter", "colour"}
-    assert task.noise == int(seed)
+    assert tuple(task.x_T) == (int(seed),)
 
 
 def test_an_interpolation_is_played_scrubbed_and_downloaded(page: Page, place: Place) -> None:
@@ -375,7 +377,7 @@ def test_a_link_brings_everything_back(page: Page, place: Place) -> None:
     expect(other.locator("#toast")).to_contain_text("own picture, which links do not hold")
 
 
-def test_earlier_results_come_back_with_their_recipes(page: Page, place: Place) -> None:
+def test_earlier_results_come_back_with_their_settings(page: Page, place: Place) -> None:
     visit(page, place.url)
     run(page)
     first = tile(page, "Edit").locator("img").get_attribute("src")
