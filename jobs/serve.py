@@ -63,13 +63,14 @@ def _deployment(
 
 
 def _examples(arguments: argparse.Namespace, names: tuple[str, ...], dashboard: str) -> str:
-    url = f"http://{arguments.host}:{arguments.port}"
+    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+    url = f"http://{host}:{arguments.port}"
     return f"""
 serving at {url}   API: {url}/docs   description: {url}/openapi.json
 
   curl {url}/v1/schema
   curl -F source=@a.png -F donors.{names[-1]}=@b.png {url}/v1/edit -o edited.png
-  python -m jobs.swap --dashboard {dashboard}     # after the alias was moved; --to VERSION moves it
+  python -m jobs.rollout --dashboard {dashboard}  # after the alias was moved; --to VERSION moves it
 
 Ctrl-C ends it."""
 

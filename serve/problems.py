@@ -1,4 +1,4 @@
-"""Problems (RFC 9457): the errors of the service that a client is told."""
+"""Problems (RFC 9457): the errors that a client gets to see."""
 
 import logging
 import re
@@ -26,7 +26,7 @@ class ProblemDetails(BaseModel):
 
 
 class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
-    """What the client is told: a status, a title, and what was expected and the remedy.
+    """An error for the client: a status, a title, what was expected and the remedy.
 
     The title names the kind of problem and is the same for all of a kind: `type` is made of it.
     """
@@ -48,7 +48,7 @@ class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
 
 
 def internal_problem() -> Problem:
-    """Return the problem of an error that is ours; it tells nothing of what happened inside."""
+    """Return the problem of an error that is ours; it holds nothing of what happened inside."""
     return Problem(500, "Internal error", "the service failed at this request; try again, or tell who runs it")
 
 

@@ -11,7 +11,7 @@ from serve.problems import Problem, shown
 
 
 class ServedModel(BaseModel):
-    """What the service knows of a model version it serves."""
+    """The description of a served model version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,7 +35,7 @@ class ServedModel(BaseModel):
 
 
 class ServedModels(BaseModel):
-    """What the service serves, the first model first: the `user_config` of its ingress."""
+    """The served models, the first one first: the `user_config` of the ingress."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -32,8 +32,8 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a task is: network calls done of all; the estimates of its pictures once they are being generated."""
+class SamplingProgress:
+    """The progress of a task: network calls done of all; estimates of its pictures once they are being generated."""
 
     step: int
     steps: int
@@ -41,7 +41,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Painted:
+class GeneratedImages:
     """Pictures, and the model version that made them."""
 
     pictures: Pictures
@@ -59,7 +59,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Presentation:
-    """How pictures leave the service: encoding, side in pixels (the model's when None), seconds of a frame."""
+    """The form of answered pictures: encoding, side in pixels (the model's when None), seconds of a frame."""
 
     format: Format = "png"
     size: int | None = None
@@ -68,12 +68,12 @@ class Presentation:
 
 @dataclass(frozen=True)
 class JobState:
-    """A long request: where it is, and its pictures or the reason why there are none."""
+    """The state of a job: its progress, and its pictures or the reason why there are none."""
 
     id: str
     status: JobStatus
     step: int
     steps: int
     presentation: Presentation
-    painted: Painted | None = None
+    generated: GeneratedImages | None = None
     problem: Mapping[str, str | int] | None = None

@@ -23,7 +23,7 @@ from diffusegae.comparison.schedule import Work, run_all
 from diffusegae.config.compare import OURS
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.shards import naming_notes
-from diffusegae.editing.latents import local_checkpoint
+from diffusegae.editing.shard_encoder import local_checkpoint
 from diffusegae.evaluation.finish import with_distances
 from diffusegae.evaluation.measured import Measured
 from diffusegae.evaluation.pieces import assign

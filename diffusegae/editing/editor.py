@@ -88,7 +88,7 @@ class Editor:
         return other
 
     def warm_up(self) -> None:
-        """Do now what the first requests would wait for: record the network's calls, choose the encoder's kernels."""
+        """Warm up before the first request: record the network's calls, choose the encoder's kernels."""
         began = time.monotonic()
         self.network.warm_up(self.config.model)
         self.encode(torch.zeros(1, 3, self.image_size, self.image_size))

@@ -58,7 +58,7 @@ class Sample:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the end of the path is reached."""
+        """True at the end of the path."""
         return self.position == len(self.path)
 
 
@@ -109,7 +109,7 @@ class EngineClosedError(RuntimeError):
 
 
 class RequestCancelledError(RuntimeError):
-    """The request was cancelled by who made it."""
+    """The request was cancelled."""
 
 
 class Engine:
@@ -352,7 +352,7 @@ class Engine:
         return known
 
     def _start_samples(self, request: RequestHandle, call: InferNoise | Generate) -> None:
-        """Begin the samples of a model call; noise that is known is not inferred again."""
+        """Start the samples of a model call; noise that is known is not inferred again."""
         editor, steps = self.editor, request.sampling.steps
         if isinstance(call, InferNoise):
             path, images = inversion_path(editor.schedule, steps), call.images

@@ -14,8 +14,8 @@ from diffusegae.baselines.latent_diffusion import LatentDiffusionMethod
 from diffusegae.capacity import Ask, require_room
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import ResourcesConfig
-from diffusegae.editing.latents import local_checkpoint
 from diffusegae.editing.network import device_at_hand
+from diffusegae.editing.shard_encoder import local_checkpoint
 from diffusegae.evaluation.bench import Bench
 from diffusegae.evaluation.context import JUDGE, Context, load_context, prepare_context, read_plan
 from diffusegae.evaluation.finish import finish

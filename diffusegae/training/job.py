@@ -7,7 +7,7 @@ from diffusegae.checkpoint import read_tensors
 from diffusegae.config.base import Config
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.config.training import StageConfig
-from diffusegae.editing.latents import local_checkpoint
+from diffusegae.editing.shard_encoder import local_checkpoint
 from diffusegae.schema import AttributeSchema
 from diffusegae.training.stages import StageInputs, StageName
 

@@ -38,7 +38,7 @@ from diffusegae.checkpoint import (
 )
 from diffusegae.data.feed import FeedBatch, GroupSampler
 from diffusegae.data.records import KEY
-from diffusegae.editing.latents import local_checkpoint
+from diffusegae.editing.shard_encoder import local_checkpoint
 from diffusegae.forecast import Forecast, format_seconds
 from diffusegae.training.job import TrainingJob, stage_inputs
 from diffusegae.training.journal import Journal

@@ -28,7 +28,7 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.feed import Feed, FeedBatch, GroupSampler
 from diffusegae.data.latent_split import LatentRows, Split
 from diffusegae.data.records import LATENT
-from diffusegae.editing.latents import local_checkpoint
+from diffusegae.editing.shard_encoder import local_checkpoint
 from diffusegae.metrics.probe import LabelledCodes, measure_parts
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import AttributeSchema

@@ -19,7 +19,7 @@ from diffusegae.tracking.registry import (
     read_registered_values,
     resolve_model,
 )
-from serve.deploy.ingress import IngressDeployment, Surroundings
+from serve.deploy.ingress import IngressConfig, IngressDeployment
 from serve.http.checks import Limits, step_count_from
 from serve.http.security import allowed_hosts, require_safe_address
 from serve.models.editors import EditorDeployment, ModelSource
@@ -33,7 +33,7 @@ MEBIBYTE = 2**20
 
 
 class ServeArgs(BaseModel):
-    """What is served, to whom, and with which resources."""
+    """The arguments of the service: models, access and resources."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -96,14 +96,14 @@ def build_app(args: ServeArgs) -> Application:
         health_check_timeout_s=HEALTH_SECONDS,
         graceful_shutdown_timeout_s=DRAIN_SECONDS,
     )(IngressDeployment)
-    around = Surroundings(
+    config = IngressConfig(
         limits=args.limits,
         gallery=args.gallery,
         schema_of_gallery=models[0].attributes if args.gallery else None,
         tokens=args.tokens,
         hosts=allowed_hosts(args.host, bool(args.tokens)),
     )
-    return ingress.bind(editors, jobs.bind(editors), around)
+    return ingress.bind(editors, jobs.bind(editors), config)
 
 
 def editor_name(served: ServedModel, is_first: bool) -> str:
@@ -112,7 +112,7 @@ def editor_name(served: ServedModel, is_first: bool) -> str:
 
 
 def model_source(args: ServeArgs, served: ServedModel) -> ModelSource:
-    """Return what a replica of a model needs to know: the `user_config` of its deployment."""
+    """Return the source that a replica loads its model from: the `user_config` of its deployment."""
     return ModelSource(
         tracking_uri=args.tracking_uri,
         device=args.device,
@@ -144,7 +144,7 @@ def _editor(args: ServeArgs, served: ServedModel) -> Any:
 
 
 def describe_models(args: ServeArgs, version: str = "") -> list[ServedModel]:
-    """Describe what the addresses mean now, the first model first; a version takes the place of its alias' own."""
+    """Describe the versions that the addresses mean now, the first model first; a version replaces its alias' own."""
     name, separator, alias = args.model_uri.partition("@")
     first = f"{name}/{version}" if version and separator else args.model_uri
     return [
@@ -154,7 +154,7 @@ def describe_models(args: ServeArgs, version: str = "") -> list[ServedModel]:
 
 
 def describe_model(args: ServeArgs, model_uri: str, alias: str = "") -> ServedModel:
-    """Resolve a model's address and read what the service needs to know of the version, but not its weights."""
+    """Resolve a model's address and read the description of the version, but not its weights."""
     model = resolve_model(args.tracking_uri, model_uri)
     meta = read_registered_meta(args.tracking_uri, model.uri)
     values = read_registered_values(args.tracking_uri, model.uri)
@@ -164,7 +164,7 @@ def describe_model(args: ServeArgs, model_uri: str, alias: str = "") -> ServedMo
 def describe(
     args: ServeArgs, model: RegisteredModel, meta: CheckpointMeta, values: ValueCodes, alias: str
 ) -> ServedModel:
-    """Return what the service needs to know of a version; requests ask for it by the alias."""
+    """Return the description of a version for the service; requests ask for it by the alias."""
     num_timesteps = meta.config.diffusion.num_timesteps
     samplers: tuple[SamplerName, ...] = get_args(SamplerName)
     return ServedModel(

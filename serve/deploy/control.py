@@ -1,6 +1,6 @@
-"""Deploying the service and putting other model versions into it, through the dashboard of a Ray cluster.
+"""Deployment of the service and rollout of other model versions, through the dashboard of a Ray cluster.
 
-A swap changes the `user_config` of the running deployments and nothing else. So every replica stays, loads and checks
+A rollout changes the `user_config` of the running deployments and nothing else. Every replica stays, loads and checks
 the other version beside the one that answers, and takes over; no request fails and no answer mixes two versions.
 """
 
@@ -33,7 +33,7 @@ Config = dict[str, Any]
 
 
 class DeploymentError(RuntimeError):
-    """Serve could not do what was asked; what ran before still runs."""
+    """A deployment or rollout that failed; what ran before still runs."""
 
 
 def served_by(config: PipelineConfig, named: Mapping[str, str], words: Sequence[str] = ()) -> Config:
@@ -98,10 +98,10 @@ def deploy(dashboard: str, config: Config, seconds: float) -> None:
     _wait(dashboard, seconds, lambda application: application["status"] == "RUNNING")
 
 
-def swap(dashboard: str, seconds: float, version: str = "") -> list[ServedModel]:
-    """Put the versions in that the addresses of the running application mean now; return what is served then.
+def rollout(dashboard: str, seconds: float, version: str = "") -> list[ServedModel]:
+    """Roll out the versions that the addresses of the running application mean now; return what is served then.
 
-    With a version, the alias of the first model is moved to it before that. A version that brings back no picture is
+    With a version, move the alias of the first model to it before that. A version that reconstructs no picture is
     refused before anything has changed, the alias included.
 
     Raises:
@@ -128,7 +128,7 @@ def swap(dashboard: str, seconds: float, version: str = "") -> list[ServedModel]
 
 
 def _check(args: ServeArgs, served: ServedModel) -> None:
-    """Load a version here, apart from the service, and have it bring back a picture."""
+    """Load a version here, apart from the service, and have it reconstruct a picture."""
     model = load_model(model_source(args.model_copy(update={"device": "cpu", "inference": None}), served))
     try:
         asyncio.run(model.check(CHECK_SECONDS))
@@ -137,7 +137,7 @@ def _check(args: ServeArgs, served: ServedModel) -> None:
 
 
 def with_models(deployed: Config, args: ServeArgs, models: list[ServedModel]) -> Config:
-    """Return an application's config with the versions that its deployments shall hold."""
+    """Return an application's config with other versions in its deployments."""
     configs = {INGRESS: ServedModels(models=tuple(models)).model_dump(mode="json")}
     for place, served in enumerate(models):
         configs[editor_name(served, is_first=place == 0)] = model_source(args, served).model_dump(mode="json")
@@ -148,7 +148,7 @@ def with_models(deployed: Config, args: ServeArgs, models: list[ServedModel]) ->
 
 
 def application_details(dashboard: str) -> Config:
-    """Return what Serve tells of the application; DeploymentError if there is none."""
+    """Return the details that Serve gives of the application; DeploymentError if there is none."""
     applications: Config = ServeSubmissionClient(dashboard).get_serve_details()["applications"]
     if APPLICATION not in applications:
         known = ", ".join(applications) or "none"

@@ -22,11 +22,11 @@ from serve.models.gallery import Gallery
 from serve.models.job_store import JobsDeployment, Work
 from serve.problems import Problem, ProblemDetails, shown
 from serve.served import ServedModel, ServedModels, find_model
-from serve.tasks import Encoded, JobState, Painted, Presentation, Progress, Task
+from serve.tasks import Encoded, GeneratedImages, JobState, Presentation, SamplingProgress, Task
 
 
-class Surroundings(BaseModel):
-    """What is put around the routes: limits, the gallery's data set, tokens and the names that are answered to."""
+class IngressConfig(BaseModel):
+    """The settings of an ingress: limits, the gallery's data set, tokens and the host names that it answers to."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,24 +45,24 @@ class IngressDeployment:
         self,
         editors: Mapping[str, DeploymentHandle[EditorDeployment]],
         jobs: DeploymentHandle[JobsDeployment],
-        around: Surroundings,
+        config: IngressConfig,
     ) -> None:
-        self._editors, self._jobs, self._around = dict(editors), jobs, around
+        self._editors, self._jobs, self._config = dict(editors), jobs, config
         self._models: tuple[ServedModel, ...] = ()
         self._schemas: dict[str, str] = {}  # fingerprints by alias
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Build the API in the replica; Ray calls this."""
-        around = self._around
-        schema = around.schema_of_gallery
-        gallery = GalleryRoutes(Gallery.open(around.gallery, schema)) if around.gallery and schema else None
-        api = create_api(self, around.limits, gallery=gallery)
-        tokens = load_tokens(around.tokens) if around.tokens else ()
-        protect(api, tokens=tokens, hosts=around.hosts, pages={"/docs": DOCS_PAGE.read_text()})
+        config = self._config
+        schema = config.schema_of_gallery
+        gallery = GalleryRoutes(Gallery.open(config.gallery, schema)) if config.gallery and schema else None
+        api = create_api(self, config.limits, gallery=gallery)
+        tokens = load_tokens(config.tokens) if config.tokens else ()
+        protect(api, tokens=tokens, hosts=config.hosts, pages={"/docs": DOCS_PAGE.read_text()})
         return api
 
     def reconfigure(self, config: dict[str, Any]) -> None:
-        """Take over what is known of the served versions."""
+        """Take over the descriptions of the served versions."""
         self._models = ServedModels.model_validate(config).models
         self._schemas = {served.alias: served.attributes.fingerprint() for served in self._models}
 
@@ -74,19 +74,20 @@ class IngressDeployment:
         """Return all served versions."""
         return self._models
 
-    async def paint(self, model: str, task: Task) -> Painted:
-        """Have a task that ends in pictures done."""
-        painted: Painted = await answer(lambda: self._editors[model].paint.remote(task, self._schemas[model]))
-        return painted
+    async def generate(self, model: str, task: Task) -> GeneratedImages:
+        """Perform a task that ends in pictures."""
+        schema = self._schemas[model]
+        generated: GeneratedImages = await answer(lambda: self._editors[model].generate.remote(task, schema))
+        return generated
 
-    async def follow(self, model: str, task: Task) -> AsyncIterator[Progress | Painted]:
-        """Have a task done and tell how far it is."""
+    async def follow(self, model: str, task: Task) -> AsyncIterator[SamplingProgress | GeneratedImages]:
+        """Perform a task and report its progress."""
         handle = self._editors[model].options(stream=True)
         async for item in stream(lambda: handle.follow.remote(task, self._schemas[model])):
             yield item
 
     async def encode(self, model: str, image: Images, sampling: SamplingConfig | None) -> Encoded:
-        """Have an image's z_dis and, with sampling, its x_T read."""
+        """Read an image's z_dis and, with sampling, its x_T."""
         schema = self._schemas[model]
         encoded: Encoded = await answer(lambda: self._editors[model].encode.remote(image, sampling, schema))
         return encoded
@@ -97,7 +98,7 @@ class IngressDeployment:
         return label
 
     async def start_job(self, model: str, task: Task, presentation: Presentation) -> JobState:
-        """Begin a job."""
+        """Start a job."""
         work = Work(model, self._schemas[model], task)
         state: JobState | None = await answer(lambda: self._jobs.start.remote(work, presentation))
         if state is None:
@@ -106,28 +107,28 @@ class IngressDeployment:
         return state
 
     async def job(self, id: str) -> JobState:
-        """Return where a job is."""
+        """Return the state of a job."""
         state: JobState | None = await answer(lambda: self._jobs.state.remote(id))
         if state is None:
             raise _unknown(id)
         return state
 
-    async def watch_job(self, id: str) -> AsyncIterator[Progress | Painted]:
+    async def watch_job(self, id: str) -> AsyncIterator[SamplingProgress | GeneratedImages]:
         """Follow a job to its pictures, or to its problem."""
         handle, last = self._jobs.options(stream=True), None
         async for item in stream(lambda: handle.watch.remote(id)):
-            if isinstance(item, Progress):
+            if isinstance(item, SamplingProgress):
                 yield item
             else:
                 last = item
         if last is None:
             raise _unknown(id)
-        if last.painted is None:
+        if last.generated is None:
             raise _ended(last)
-        yield last.painted
+        yield last.generated
 
     async def cancel_job(self, id: str) -> None:
-        """Give a job up."""
+        """Cancel a job."""
         await answer(lambda: self._jobs.cancel.remote(id))
 
 

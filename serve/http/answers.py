@@ -1,4 +1,4 @@
-"""The answers of the API in JSON: pictures, codes, jobs, and what is known of the models."""
+"""The answers of the API in JSON: pictures, codes, jobs, and descriptions of the models."""
 
 from typing import Literal
 
@@ -20,7 +20,7 @@ class PicturesResponse(Message):
 
 
 class ProgressEvent(Message):
-    """How far a request is: network calls done of all, and estimates of its pictures as PNG in base64, if any yet."""
+    """The progress of a request: network calls done of all, and estimates of its pictures as PNG in base64, if any."""
 
     step: int
     steps: int
@@ -45,7 +45,7 @@ class AttributeDescription(Message):
 
 
 class SchemaResponse(Message):
-    """What can be asked of the model."""
+    """The attributes and options of the model."""
 
     model: str = Field(description="Name and version.")
     attributes: tuple[AttributeDescription, ...]
@@ -87,7 +87,7 @@ class HealthResponse(Message):
 
 
 class JobLinks(Message):
-    """Where a job's parts are."""
+    """The addresses of a job's parts."""
 
     self: str
     events: str
@@ -95,7 +95,7 @@ class JobLinks(Message):
 
 
 class JobResponse(Message):
-    """Where a job is."""
+    """The state of a job."""
 
     id: str
     status: JobStatus

@@ -24,7 +24,7 @@ DOCS_PAGE = Path(__file__).with_name("docs.html")
 PAGE_FOLDER = Path(__file__).parents[1] / "page"
 ABOUT = (
     "Change one attribute of a picture and leave the rest alone. Pictures come back as a file, in JSON, or as"
-    " server-sent events that also tell how far a request is: the Accept header decides."
+    " server-sent events with progress: the Accept header decides."
 )
 
 

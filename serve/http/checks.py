@@ -1,4 +1,4 @@
-"""From messages to tasks: what the model and the limits allow is checked here, and nowhere behind it."""
+"""Checks of messages against the model and the limits, which turn them into tasks; nothing behind it checks again."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ from serve.tasks import Format, Presentation, Task
 
 
 class Limits(BaseModel):
-    """What one request may ask for."""
+    """The limits of one request."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,7 +48,7 @@ class Limits(BaseModel):
 
 
 class Checks:
-    """Turns messages into tasks for a model, or raises the Problem that tells the client what is wrong."""
+    """Turns messages into tasks for a model, or raises a Problem that names what is wrong."""
 
     def __init__(self, served: ServedModel, limits: Limits) -> None:
         self.served, self.limits = served, limits
@@ -135,7 +135,7 @@ class Checks:
                 raise Problem(422, "Unknown attribute", detail)
 
     def _check_sources(self, donors: Iterable[str], values: Mapping[str, str]) -> None:
-        """Check who gives which attribute, before any donor is decoded."""
+        """Check where each attribute comes from, before any donor is decoded."""
         self._check_names("donors", donors)
         self._check_names("values", values)
         for name in donors:

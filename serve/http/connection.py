@@ -1,4 +1,4 @@
-"""Work for a client that may go away: it is given up with the connection."""
+"""Work for a client that may disconnect: it is cancelled with the connection."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -13,12 +13,12 @@ CLEANUP_SECONDS = 5
 T = TypeVar("T")
 
 
-async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Return what the work returns; when the client goes away before that, cancel the work.
+async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of the work; when the client disconnects before that, cancel the work.
 
-    To be called when the request has been read. Raises Problem 499, which nobody will read.
+    Call it when the request has been read. Raises Problem 499, which nobody will read.
     """
-    task, gone = asyncio.create_task(work), asyncio.create_task(until_gone(receive))
+    task, gone = asyncio.create_task(work), asyncio.create_task(until_disconnect(receive))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -28,7 +28,7 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         await end(task, gone)
 
 
-async def until_gone(receive: Receive) -> None:
+async def until_disconnect(receive: Receive) -> None:
     """Wait until the client has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""The OpenAPI description: what the routes cannot say themselves of bodies, answers and problems.
+"""The OpenAPI description of bodies, answers and problems, beyond what FastAPI reads from the routes.
 
 It follows the limits and the models of the moment: attributes, values and numbers of steps are listed by name. Rules
 between fields that JSON Schema cannot hold are in the descriptions.
@@ -77,7 +77,7 @@ def complete(api: Json, service: Service, limits: Limits) -> Json:
     for path, kind in BODIES.items():
         operation = api["paths"][path]["post"]
         operation["requestBody"] = describe_body(kind, models, limits)
-        operation["responses"]["200"] |= _painted(kind)
+        operation["responses"]["200"] |= _generated(kind)
     _complete_jobs(api["paths"], models, limits)
     schemas = api["components"]["schemas"]
     schemas["ProblemDetails"] = ProblemDetails.model_json_schema()
@@ -105,7 +105,7 @@ def _models_of(service: Service) -> tuple[ServedModel, ...]:
         return ()
 
 
-def _painted(kind: type[Message]) -> Json:
+def _generated(kind: type[Message]) -> Json:
     model = {"X-Model": {"schema": {"type": "string"}, "description": "Name and version that made the answer."}}
     if kind is EncodeRequest:
         return {"headers": model}

@@ -33,7 +33,7 @@ def add_problem_handlers(api: FastAPI) -> None:
 
 
 def _allowed(request: Request) -> str:
-    """Return the methods of a path; the router tells those of the first route alone."""
+    """Return the methods of a path; the router gives those of the first route alone."""
     routes = request.app.router.routes
     scopes = ({**request.scope, "method": method} for method in METHODS)
     return ", ".join(

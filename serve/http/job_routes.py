@@ -1,4 +1,4 @@
-"""The routes under /v1/jobs: operations that are done while their client does not wait."""
+"""The routes under /v1/jobs: operations that run while their client does not wait."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ from serve.http.parsing import read_content, to_message
 from serve.http.routes import asked_model, picture_offers, picture_response
 from serve.http.service import Service
 from serve.problems import Problem, ProblemDetails, shown
-from serve.tasks import JobState, Painted
+from serve.tasks import GeneratedImages, JobState
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -42,7 +42,7 @@ class JobRoutes:
         return router
 
     async def start(self, request: Request, response: Response) -> JobResponse:
-        """Begin an operation and answer at once where to ask for it."""
+        """Start an operation and answer its job at once."""
         served = asked_model(request, self.service)
         content, is_form = await read_content(request, self.limits.max_request_bytes)
         job = await asyncio.to_thread(to_message, content, JobRequest, is_form)
@@ -56,7 +56,7 @@ class JobRoutes:
         return answer
 
     async def show(self, id: str, request: Request) -> JobResponse:
-        """Return where a job is."""
+        """Return the state of a job."""
         return _describe(await self._job(id), request)
 
     async def events(self, id: str, request: Request) -> Response:
@@ -69,14 +69,14 @@ class JobRoutes:
         """Return the pictures of a job that is done."""
         state = await self._job(id)
         kind = negotiate(request.headers.get("accept"), picture_offers(state.presentation))
-        if state.painted is None or state.status != "done":
+        if state.generated is None or state.status != "done":
             raise _not_done(state)
         if kind == EVENTS:
-            return EventStream(_once(state.painted), state.presentation, state.painted.model)
-        return await picture_response(state.painted, state.presentation, kind)
+            return EventStream(_once(state.generated), state.presentation, state.generated.model)
+        return await picture_response(state.generated, state.presentation, kind)
 
     async def cancel(self, id: str) -> None:
-        """Give a job up and forget it."""
+        """Cancel a job and forget it."""
         await self._job(id)
         await self.service.cancel_job(id)
 
@@ -107,5 +107,5 @@ def _not_done(state: JobState) -> Problem:
     return Problem(409, "Job not done", detail, {"Retry-After": "1"})
 
 
-async def _once(painted: Painted) -> AsyncIterator[Painted]:
-    yield painted
+async def _once(generated: GeneratedImages) -> AsyncIterator[GeneratedImages]:
+    yield generated

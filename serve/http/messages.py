@@ -1,4 +1,4 @@
-"""The requests of the API: what each may hold, and what is known of the model that is to answer them.
+"""The requests of the API and the fields that each may hold.
 
 JSON is read strictly, a form leniently: there every value is text or a file, and the context says so (`FORM`).
 """
@@ -167,7 +167,7 @@ class InterpolateRequest(PictureMessage):
 
 
 class ReconstructRequest(StillMessage):
-    """Bring a picture back through the model."""
+    """Reconstruct a picture through the model."""
 
     source: Picture
     x_T: Noise = "inferred"  # noqa: N815
@@ -190,7 +190,7 @@ class EncodeRequest(SamplingMessage):
 
 
 class JobRequest(Message):
-    """Have an operation done while the client does not wait."""
+    """Start an operation while the client does not wait."""
 
     operation: Literal["edit", "recombine", "interpolate", "reconstruct", "decode"] = Field(
         description="Which operation; its request is what POST /v1/<operation> takes."

@@ -1,4 +1,4 @@
-"""Which of the forms that an answer can have is sent, by the client's Accept header (RFC 9110, section 12.5.1)."""
+"""Content negotiation: the form of an answer by the client's Accept header (RFC 9110, section 12.5.1)."""
 
 import re
 from collections.abc import Sequence

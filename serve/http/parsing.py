@@ -38,7 +38,7 @@ async def read_message(request: Request, kind: type[M], max_bytes: int) -> M:
 
 
 async def read_content(request: Request, max_bytes: int) -> tuple[Any, bool]:
-    """Read the body of either kind, and tell whether it is a form; `max_bytes` is the limit of a text in a form."""
+    """Read the body of either kind, and return whether it is a form; `max_bytes` is the limit of a text in a form."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == JSON:
         return await asyncio.to_thread(_from_json, await request.body()), False

@@ -1,4 +1,4 @@
-"""Which route a request is for, as the middlewares have to know before the router does."""
+"""The route of a request, which the middlewares have to know before the router does."""
 
 from starlette.types import Scope
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from diffusegae.images import Encoding, encode_image, make_grid
 from serve.http.answers import PicturesResponse
-from serve.tasks import Format, Painted, Pictures, Presentation
+from serve.tasks import Format, GeneratedImages, Pictures, Presentation
 
 MEDIA_TYPES: Mapping[Format, str] = {
     "png": "image/png",
@@ -36,11 +36,11 @@ def as_texts(pictures: Pictures, encoding: Encoding = "png", size: int | None = 
     return tuple(base64.b64encode(encode_image(pixels, encoding)).decode() for pixels in resize(pictures, size))
 
 
-def as_answer(painted: Painted, presentation: Presentation) -> PicturesResponse:
+def as_answer(generated: GeneratedImages, presentation: Presentation) -> PicturesResponse:
     """Return the pictures one by one, as JSON carries them."""
     encoding = STILL[presentation.format]
-    images = as_texts(painted.pictures, encoding, presentation.size)
-    return PicturesResponse(images=images, format=encoding, model=painted.model)
+    images = as_texts(generated.pictures, encoding, presentation.size)
+    return PicturesResponse(images=images, format=encoding, model=generated.model)
 
 
 def resize(pictures: Pictures, size: int | None) -> Pictures:

@@ -1,4 +1,4 @@
-"""The routes under /v1 that are answered at once: operations on pictures, codes, and what is known of the models."""
+"""The routes under /v1 that are answered at once: operations on pictures, codes, and descriptions of the models."""
 
 import asyncio
 import base64
@@ -18,8 +18,7 @@ from serve.http.answers import (
     SchemaResponse,
 )
 from serve.http.checks import ENDPOINTS, Checks, Endpoint, Limits, step_counts
-from serve.http.connection import unless_gone
-from serve.http.deadlines import done_within, patience, told_within
+from serve.http.connection import cancel_on_disconnect
 from serve.http.events import MEDIA_TYPE as EVENTS
 from serve.http.events import EventStream
 from serve.http.messages import MIN_SIZE, EncodeRequest
@@ -27,9 +26,10 @@ from serve.http.negotiation import negotiate
 from serve.http.parsing import JSON, read_message
 from serve.http.pictures import MEDIA_TYPES, as_answer, as_file
 from serve.http.service import Service
+from serve.http.timeouts import stream_with_timeout, timeout, with_timeout
 from serve.problems import Problem, shown
 from serve.served import ServedModel
-from serve.tasks import Encoded, Painted, Presentation
+from serve.tasks import Encoded, GeneratedImages, Presentation
 
 
 class Routes:
@@ -59,8 +59,8 @@ class Routes:
         message = await read_message(request, EncodeRequest, self.limits.max_request_bytes)
         negotiate(request.headers.get("accept"), [JSON])
         image, sampling = await asyncio.to_thread(Checks(served, self.limits).encode, message)
-        work = done_within(self._patience(request), self.service.encode(served.alias, image, sampling))
-        encoded = await unless_gone(request.receive, work)
+        work = with_timeout(self._timeout(request), self.service.encode(served.alias, image, sampling))
+        encoded = await cancel_on_disconnect(request.receive, work)
         response.headers["X-Model"] = encoded.model
         return _codes(encoded, served)
 
@@ -105,18 +105,18 @@ class Routes:
             checks = Checks(served, self.limits)
             task, presentation = await asyncio.to_thread(endpoint.prepare, checks, message)
             kind = negotiate(request.headers.get("accept"), picture_offers(presentation))
-            seconds = self._patience(request)
+            seconds = self._timeout(request)
             if kind == EVENTS:
-                items = told_within(seconds, self.service.follow(served.alias, task))
+                items = stream_with_timeout(seconds, self.service.follow(served.alias, task))
                 return EventStream(items, presentation, served.label)
-            work = done_within(seconds, self.service.paint(served.alias, task))
-            painted = await unless_gone(request.receive, work)
-            return await picture_response(painted, presentation, kind)
+            work = with_timeout(seconds, self.service.generate(served.alias, task))
+            generated = await cancel_on_disconnect(request.receive, work)
+            return await picture_response(generated, presentation, kind)
 
         return operate
 
-    def _patience(self, request: Request) -> float:
-        return patience(request.headers.get("prefer"), self.limits.max_seconds)
+    def _timeout(self, request: Request) -> float:
+        return timeout(request.headers.get("prefer"), self.limits.max_seconds)
 
 
 def asked_model(request: Request, service: Service) -> ServedModel:
@@ -134,13 +134,13 @@ def picture_offers(presentation: Presentation) -> list[str]:
     return [MEDIA_TYPES[presentation.format], JSON, EVENTS]
 
 
-async def picture_response(painted: Painted, presentation: Presentation, kind: str) -> Response:
+async def picture_response(generated: GeneratedImages, presentation: Presentation, kind: str) -> Response:
     """Return pictures as a file, or one by one in JSON."""
-    headers = {"X-Model": painted.model, "Vary": "Accept"}
+    headers = {"X-Model": generated.model, "Vary": "Accept"}
     if kind == JSON:
-        answer = await asyncio.to_thread(as_answer, painted, presentation)
+        answer = await asyncio.to_thread(as_answer, generated, presentation)
         return Response(answer.model_dump_json(), media_type=JSON, headers=headers)
-    content = await asyncio.to_thread(as_file, painted.pictures, presentation)
+    content = await asyncio.to_thread(as_file, generated.pictures, presentation)
     return Response(content, media_type=kind, headers=headers)
 
 

@@ -1,4 +1,4 @@
-"""What browsers may do with the service (headers, CORS, host names), and on which addresses it may listen.
+"""Security: the policies for browsers (headers, CORS, host names), and the addresses to listen on.
 
 CORS is closed by saying nothing: without Access-Control headers no other site can read an answer. Another site can
 still send a form blindly, so changes that a browser says come from elsewhere are refused.

@@ -1,4 +1,4 @@
-"""What the routes ask of the model behind them."""
+"""The protocol of the models behind the routes."""
 
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.method import Images
 from serve.served import ServedModel
-from serve.tasks import Encoded, JobState, Painted, Presentation, Progress, Task
+from serve.tasks import Encoded, GeneratedImages, JobState, Presentation, SamplingProgress, Task
 
 
 class Service(Protocol):
@@ -18,11 +18,11 @@ class Service(Protocol):
     def all_served(self) -> tuple[ServedModel, ...]:
         """Return the models that answer; the first one when a request names none."""
 
-    async def paint(self, model: str, task: Task) -> Painted:
-        """Do a task that ends in pictures; cancelling it gives the task up."""
+    async def generate(self, model: str, task: Task) -> GeneratedImages:
+        """Perform a task that ends in pictures; cancelling the call cancels the task."""
 
-    def follow(self, model: str, task: Task) -> AsyncIterator[Progress | Painted]:
-        """Do a task and tell how far it is; ends with the pictures. `aclose` gives the task up."""
+    def follow(self, model: str, task: Task) -> AsyncIterator[SamplingProgress | GeneratedImages]:
+        """Perform a task and report its progress; ends with the pictures. `aclose` cancels the task."""
 
     async def encode(self, model: str, image: Images, sampling: SamplingConfig | None) -> Encoded:
         """Read an image's z_dis and, with sampling, its x_T."""
@@ -31,13 +31,13 @@ class Service(Protocol):
         """Return the label of the first model; Problem 503 if none answers."""
 
     async def start_job(self, model: str, task: Task, presentation: Presentation) -> JobState:
-        """Begin a task that is done while nobody waits."""
+        """Start a task that runs while no client waits."""
 
     async def job(self, id: str) -> JobState:
-        """Return where a job is; Problem 404 if it is unknown or expired."""
+        """Return the state of a job; Problem 404 if it is unknown or expired."""
 
-    def watch_job(self, id: str) -> AsyncIterator[Progress | Painted]:
-        """Tell how far a job is; ends with the pictures. Raises its Problem when it failed."""
+    def watch_job(self, id: str) -> AsyncIterator[SamplingProgress | GeneratedImages]:
+        """Report the progress of a job; ends with the pictures. Raises its Problem when it failed."""
 
     async def cancel_job(self, id: str) -> None:
-        """Give a job up; Problem 404 if it is unknown or expired."""
+        """Cancel a job; Problem 404 if it is unknown or expired."""

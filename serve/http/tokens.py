@@ -1,4 +1,4 @@
-"""Bearer tokens: who may use the API, and how often.
+"""Bearer tokens and their rate limits.
 
 A token is 256 random bits, so its plain SHA-256 is what the token file keeps: whoever reads the file learns no token.
 The limits are counted in each ingress replica on its own: N replicas together let through up to N times as much.
@@ -125,7 +125,7 @@ class BearerTokens:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 or 429, or pass on and tell in the answer's headers how much is left."""
+        """Answer 401 or 429, or pass on and put the remaining limit into the answer's headers."""
         path = route_path(scope)
         if scope["type"] != "http" or not is_api(path) or path in OPEN_PATHS:
             await self.app(scope, receive, send)
@@ -159,7 +159,7 @@ class BearerTokens:
         raise Problem(401, "Token not valid", detail, {"WWW-Authenticate": f'{REALM}, error="invalid_token"'})
 
     def _count(self, token: Token) -> dict[str, str]:
-        """Count a request and return the headers that tell of the limit; Problem 429 if there was none left."""
+        """Count a request and return the headers of the limit; Problem 429 if there was none left."""
         bucket = self._buckets[token.name]
         is_allowed = bucket.take(self._clock())
         left, reset = math.floor(bucket.level), math.ceil(bucket.seconds_to_full)

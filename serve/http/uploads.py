@@ -38,7 +38,7 @@ def read_picture(where: str, data: bytes, size: int, framing: Framing, max_pixel
 
 
 def _refusal(where: str, data: bytes, max_pixels: int) -> str:
-    """Say what came and what is expected, but not what the decoder said: it may hold what the client sent."""
+    """Describe the upload and what is expected, without the decoder's words: they may hold what the client sent."""
     found, known = format_of(data), ", ".join(FORMATS)
     came = f"{len(data)} bytes that do not decode as {known}" if found in ("", *FORMATS) else f"a {found} file"
     return f"{where}: {came}; send a whole picture as one of {known}, at most {max_pixels:,} pixels large"

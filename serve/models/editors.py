@@ -17,11 +17,11 @@ from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.loading import load_editor
 from diffusegae.editing.method import Images
 from diffusegae.tracking.registry import VALUES, download_checkpoint
-from serve.models.meters import Meters
+from serve.models.metrics import ReplicaMetrics
 from serve.models.replica import LoadedModel, OnDone
 from serve.problems import Problem
 from serve.served import ServedModel
-from serve.tasks import Encoded, Painted, Progress, Task
+from serve.tasks import Encoded, GeneratedImages, SamplingProgress, Task
 
 logger = logging.getLogger(__name__)
 SWITCH_SECONDS = 0.0005  # the thread that denoises asks for Python between any two operations, and waits so long for it
@@ -29,7 +29,7 @@ CHECK_SECONDS, SCHEMA_SECONDS, POLL_SECONDS = 25.0, 20.0, 0.1
 
 
 class ModelSource(BaseModel):
-    """Which registered version a replica loads, from where, onto what, and how it works."""
+    """The registered version that a replica loads: its origin, its device and its settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,18 +42,18 @@ class ModelSource(BaseModel):
 
 
 class EditorDeployment:
-    """Holds one version of a model; another one takes its place when it has been loaded and checked."""
+    """Holds one version of a model; a rollout loads and checks another one beside it, which then takes over."""
 
     def __init__(self) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
         self._model: LoadedModel | None = None
-        self._meters = Meters()
+        self._metrics = ReplicaMetrics()
         self._reporting: asyncio.Task[None] | None = None
 
     async def reconfigure(self, config: dict[str, Any]) -> None:
-        """Load the version that the config names; the one before answers until then and finishes what it has begun.
+        """Load the version that the config names; the one before answers until then and finishes its requests.
 
-        A version that cannot be loaded or brings back no picture is not put in: the one before stays, and the log says
+        A version that cannot be loaded or reconstructs no picture is refused: the one before stays, and the log says
         why. To raise would have Ray replace this replica by one that has nothing but the broken version.
 
         Raises:
@@ -72,17 +72,17 @@ class EditorDeployment:
             return
         self._model = loaded
         if self._reporting is None:
-            self._reporting = asyncio.create_task(self._meters.keep_reporting(lambda: self._current().engine))
+            self._reporting = asyncio.create_task(self._metrics.keep_reporting(lambda: self._current().engine))
         logger.info("serves %s on %s", loaded.label, source.device)
         if before is not None:
             await asyncio.to_thread(before.close)
 
-    async def paint(self, task: Task, schema: str) -> Painted:
-        """Do a task that ends in pictures; it was checked against the schema of that fingerprint."""
-        return await (await self._of_schema(schema)).paint(task)
+    async def generate(self, task: Task, schema: str) -> GeneratedImages:
+        """Perform a task that ends in pictures; it was checked against the schema of that fingerprint."""
+        return await (await self._of_schema(schema)).generate(task)
 
-    async def follow(self, task: Task, schema: str) -> AsyncIterator[Progress | Painted]:
-        """Do a task that ends in pictures and tell how far it is."""
+    async def follow(self, task: Task, schema: str) -> AsyncIterator[SamplingProgress | GeneratedImages]:
+        """Perform a task that ends in pictures and report its progress."""
         model = await self._of_schema(schema)
         async for item in model.follow(task):
             yield item
@@ -96,11 +96,11 @@ class EditorDeployment:
         return self._current().label
 
     async def check_health(self) -> None:
-        """Have the model bring back a picture; Ray calls this, and replaces the replica when it raises."""
+        """Have the model reconstruct a picture; Ray calls this, and replaces the replica when it raises."""
         await self._current().check(CHECK_SECONDS)
 
     async def _of_schema(self, schema: str) -> LoadedModel:
-        """Return the version, once it has the schema: in a swap to another one, the ingress may be first."""
+        """Return the version, once it has the schema: in a rollout of another one, the ingress may be first."""
         deadline = time.monotonic() + SCHEMA_SECONDS
         while (model := self._current()).schema != schema:
             if time.monotonic() > deadline:
@@ -110,8 +110,8 @@ class EditorDeployment:
         return model
 
     async def _load_checked(self, source: ModelSource) -> LoadedModel:
-        """Return a version that has brought back a picture; ModelCheckError if it does not."""
-        loaded = await asyncio.to_thread(load_model, source, self._meters.count_request)
+        """Return a version that has reconstructed a picture; ModelCheckError if it does not."""
+        loaded = await asyncio.to_thread(load_model, source, self._metrics.count_request)
         try:
             await loaded.check(CHECK_SECONDS)
         except BaseException:

@@ -1,4 +1,4 @@
-"""The deployment of jobs: tasks that are done while nobody waits, and their pictures for as long as they are kept.
+"""The deployment of jobs: tasks that run while no client waits, and their pictures for as long as they are kept.
 
 One replica, on the CPU: a job's state is its memory. If that replica dies its jobs are gone: asking for one is a 404.
 """
@@ -14,14 +14,14 @@ from ray.serve.handle import DeploymentHandle
 from serve.models.calls import stream
 from serve.models.editors import EditorDeployment
 from serve.problems import Problem, internal_problem, log_failure
-from serve.tasks import JobState, Painted, Presentation, Progress, Task
+from serve.tasks import GeneratedImages, JobState, Presentation, SamplingProgress, Task
 
 MAX_RUNNING, MAX_KEPT, KEPT_SECONDS = 64, 512, 3600.0
 
 
 @dataclass(frozen=True)
 class Work:
-    """A task, the alias of the model that is to do it, and the schema it was checked against."""
+    """A task, the alias of its model, and the fingerprint of the schema it was checked against."""
 
     model: str
     schema: str
@@ -30,16 +30,16 @@ class Work:
 
 @dataclass(eq=False)
 class Job:
-    """A job at work: its latest state, and who waits for the next one."""
+    """A job: its latest state, and the condition on which others wait for the next one."""
 
     state: JobState
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-    pictures: Progress | None = None
+    pictures: SamplingProgress | None = None
     work: "asyncio.Task[None] | None" = None
     ended_at: float | None = None
 
-    async def become(self, state: JobState, pictures: Progress | None = None) -> None:
-        """Take over a state and tell those who wait."""
+    async def become(self, state: JobState, pictures: SamplingProgress | None = None) -> None:
+        """Take over a state and notify those who wait."""
         async with self.changed:
             self.state, self.pictures = state, pictures
             if state.status in ("done", "failed", "cancelled"):
@@ -48,14 +48,14 @@ class Job:
 
 
 class JobsDeployment:
-    """Runs jobs on the editors and keeps what came of them; `None` in an answer means that a job is unknown."""
+    """Runs jobs on the editors and keeps their results; `None` in an answer means that a job is unknown."""
 
     def __init__(self, editors: Mapping[str, DeploymentHandle[EditorDeployment]]) -> None:
         self._editors = dict(editors)
         self._jobs: dict[str, Job] = {}
 
     async def start(self, work: Work, presentation: Presentation) -> JobState | None:
-        """Begin a job; None if too many run already."""
+        """Start a job; None if too many run already."""
         self._forget_old()
         if sum(job.ended_at is None for job in self._jobs.values()) >= MAX_RUNNING:
             return None
@@ -65,17 +65,17 @@ class JobsDeployment:
         return job.state
 
     async def state(self, id: str) -> JobState | None:
-        """Return where a job is."""
+        """Return the state of a job."""
         self._forget_old()
         job = self._jobs.get(id)
         return None if job is None else job.state
 
-    async def watch(self, id: str) -> AsyncIterator[Progress | JobState]:
+    async def watch(self, id: str) -> AsyncIterator[SamplingProgress | JobState]:
         """Yield a job's progress as it comes, and its state when it has ended."""
         job = self._jobs.get(id)
         if job is None:
             return
-        seen: Progress | None = None
+        seen: SamplingProgress | None = None
         while job.ended_at is None:
             async with job.changed:
                 if job.pictures is seen and job.ended_at is None:
@@ -86,7 +86,7 @@ class JobsDeployment:
         yield job.state
 
     async def cancel(self, id: str) -> None:
-        """Give a job up and forget it."""
+        """Cancel a job and forget it."""
         job = self._jobs.pop(id, None)
         if job is not None and job.work is not None and job.ended_at is None:
             job.work.cancel()
@@ -96,8 +96,8 @@ class JobsDeployment:
         handle = self._editors[work.model].options(stream=True)
         try:
             async for item in stream(lambda: handle.follow.remote(work.task, work.schema)):
-                if isinstance(item, Painted):
-                    await job.become(replace(job.state, status="done", step=job.state.steps, painted=item))
+                if isinstance(item, GeneratedImages):
+                    await job.become(replace(job.state, status="done", step=job.state.steps, generated=item))
                 else:
                     await job.become(replace(job.state, status="running", step=item.step), item)
         except Problem as problem:

@@ -16,7 +16,7 @@ from diffusegae.editing.method import Images
 from diffusegae.editing.values import ValueCodes
 from diffusegae.pixels import to_pixels
 from serve.problems import Problem, shown
-from serve.tasks import Encoded, Painted, Progress, Task
+from serve.tasks import Encoded, GeneratedImages, SamplingProgress, Task
 
 OnDone = Callable[[Mapping[str, float]], None]  # seconds of each stage of a request that has ended
 PROGRESS_SECONDS = 0.05  # between two reports of a request's progress
@@ -24,7 +24,7 @@ CHECK_STEPS = 1
 
 
 class ModelCheckError(RuntimeError):
-    """A model whose pictures are none: it must not be put in, or not stay."""
+    """A model that reconstructs no picture: it must not be put in, or not stay."""
 
 
 class LoadedModel:
@@ -39,23 +39,23 @@ class LoadedModel:
         cache_bytes: int,
         on_done: OnDone | None = None,
     ) -> None:
-        """Warm a model up and put it to work; `on_done` is told of each request in the engine's thread."""
+        """Warm a model up and put it to work; the engine's thread calls `on_done` after each request."""
         self.editor, self.label, self._on_done = editor, label, on_done
         self.schema = editor.schema.fingerprint()
         editor.warm_up()  # before it can be asked for anything, its health included
         self.engine = Engine(editor, max_images, cache_bytes, PROGRESS_SECONDS)
         self._values = values
 
-    async def paint(self, task: Task) -> Painted:
-        """Do a task; cancelling it takes its images out of the engine."""
+    async def generate(self, task: Task) -> GeneratedImages:
+        """Perform a task; cancelling it takes its samples out of the engine."""
         request = self._begin(task)
         try:
-            return self._painted(await asyncio.wrap_future(request.future))
+            return self._generated(await asyncio.wrap_future(request.future))
         finally:
             request.cancel()
 
-    async def follow(self, task: Task) -> AsyncIterator[Progress | Painted]:
-        """Do a task and tell how far it is, a few times per second; closing the iterator gives the task up."""
+    async def follow(self, task: Task) -> AsyncIterator[SamplingProgress | GeneratedImages]:
+        """Perform a task and report its progress, a few times per second; closing the iterator cancels the task."""
         reports = _Reports(asyncio.get_running_loop())
         request = self._begin(task, reports)
         done = asyncio.wrap_future(request.future)
@@ -66,8 +66,8 @@ class LoadedModel:
                 reports.changed.clear()
                 if reports.latest is not None and not done.done():
                     step, images = reports.latest
-                    yield Progress(step, task.steps, None if images is None else to_pixels(images.clamp(-1, 1)))
-            yield self._painted(done.result())
+                    yield SamplingProgress(step, task.steps, None if images is None else to_pixels(images.clamp(-1, 1)))
+            yield self._generated(done.result())
         finally:
             request.cancel()
             done.cancel()
@@ -85,7 +85,7 @@ class LoadedModel:
         return Encoded(codes[0].cpu().numpy(), x_T[0][0].cpu().numpy() if x_T else None, self.label)
 
     async def check(self, seconds: float) -> None:
-        """Have the model bring back a grey picture, among all other requests.
+        """Have the model reconstruct a grey picture, among all other requests.
 
         Raises:
             ModelCheckError: it did not within the time, or what came is no picture.
@@ -96,14 +96,14 @@ class LoadedModel:
         try:
             image = await asyncio.wait_for(asyncio.wrap_future(request.future), seconds)
         except TimeoutError:
-            raise ModelCheckError(f"{self.label} did not bring a picture back within {seconds:g} s") from None
+            raise ModelCheckError(f"{self.label} did not reconstruct a picture within {seconds:g} s") from None
         finally:
             request.cancel()
         if not image.isfinite().all():
-            raise ModelCheckError(f"{self.label} brings back a picture that is not finite")
+            raise ModelCheckError(f"{self.label} reconstructs a picture that is not finite")
 
     def close(self) -> None:
-        """Finish what was begun and let go of the model."""
+        """Finish the requests that have begun and release the model."""
         self.engine.close()
 
     def _begin(self, task: Task, reports: "_Reports | None" = None) -> RequestHandle:
@@ -132,8 +132,8 @@ class LoadedModel:
             raise Problem(422, "Unknown value", f"values.{name}={shown(donor)}: this version knows no such value")
         return code.to(self.editor.device)
 
-    def _painted(self, images: Float[Tensor, "count 3 height width"]) -> Painted:
-        return Painted(to_pixels(images), self.label)
+    def _generated(self, images: Float[Tensor, "count 3 height width"]) -> GeneratedImages:
+        return GeneratedImages(to_pixels(images), self.label)
 
 
 class _Reports:

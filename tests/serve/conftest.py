@@ -25,7 +25,7 @@ from serve.http.api import create_api
 from serve.http.checks import Limits
 from serve.problems import Problem
 from serve.served import ServedModel, find_model
-from serve.tasks import Encoded, JobState, Painted, Presentation, Progress, Task
+from serve.tasks import Encoded, GeneratedImages, JobState, Presentation, SamplingProgress, Task
 
 PRESETS = Path(__file__).parents[2] / "jobs" / "configs"
 VALUES = {"letter": ("a", "b", "c"), "colour": ("red", "blue")}
@@ -48,17 +48,17 @@ class LocalService:
     def all_served(self) -> tuple[ServedModel, ...]:
         return self.models
 
-    async def paint(self, model: str, task: Task) -> Painted:
+    async def generate(self, model: str, task: Task) -> GeneratedImages:
         self._begin(model, task)
-        return self._paint(task)
+        return self._generate(task)
 
-    async def follow(self, model: str, task: Task) -> AsyncIterator[Progress | Painted]:
+    async def follow(self, model: str, task: Task) -> AsyncIterator[SamplingProgress | GeneratedImages]:
         try:
             self._begin(model, task)
-            painted = self._paint(task)
-            yield Progress(0, task.sampling.steps, None)
-            yield Progress(1, task.sampling.steps, painted.pictures)
-            yield painted
+            generated = self._generate(task)
+            yield SamplingProgress(0, task.sampling.steps, None)
+            yield SamplingProgress(1, task.sampling.steps, generated.pictures)
+            yield generated
         finally:
             self.closed += 1
 
@@ -79,21 +79,21 @@ class LocalService:
         self._begin(model, task)
         id = f"job-{len(self.jobs)}"
         steps = task.sampling.steps
-        self.jobs[id] = JobState(id, "done", steps, steps, presentation, self._paint(task))
-        return dataclasses.replace(self.jobs[id], status="queued", step=0, painted=None)
+        self.jobs[id] = JobState(id, "done", steps, steps, presentation, self._generate(task))
+        return dataclasses.replace(self.jobs[id], status="queued", step=0, generated=None)
 
     async def job(self, id: str) -> JobState:
         if id not in self.jobs:
             raise Problem(404, "Unknown job", f"there is no job {id!r}")
         return self.jobs[id]
 
-    async def watch_job(self, id: str) -> AsyncIterator[Progress | Painted]:
+    async def watch_job(self, id: str) -> AsyncIterator[SamplingProgress | GeneratedImages]:
         state = await self.job(id)
         if state.problem is not None:
             raise Problem(int(state.problem["status"]), str(state.problem["title"]), str(state.problem["detail"]))
-        yield Progress(state.step, state.steps, None)
-        if state.painted is not None:
-            yield state.painted
+        yield SamplingProgress(state.step, state.steps, None)
+        if state.generated is not None:
+            yield state.generated
 
     async def cancel_job(self, id: str) -> None:
         del self.jobs[id]
@@ -103,15 +103,15 @@ class LocalService:
             raise self.failure
         self.asked.append((model, task))
 
-    def _paint(self, task: Task) -> Painted:
-        return Painted(paint(sampling_as(self.editor, task.sampling), self.centroids, task), LABEL)
+    def _generate(self, task: Task) -> GeneratedImages:
+        return GeneratedImages(generate(sampling_as(self.editor, task.sampling), self.centroids, task), LABEL)
 
 
 def sampling_as(editor: Editor, sampling: SamplingConfig) -> Editor:
     return editor.with_sampling(sampling.model_copy(update={"clip": editor.sampling.clip}))
 
 
-def paint(editor: Editor, centroids: Mapping[str, Any], task: Task) -> Any:
+def generate(editor: Editor, centroids: Mapping[str, Any], task: Task) -> Any:
     """Do a task with the editor's own methods."""
 
     def donors_of(donors: Mapping[str, Any]) -> dict[str, torch.Tensor]:

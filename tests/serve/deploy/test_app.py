@@ -1,4 +1,4 @@
-"""The application builder and the deploy file: what they take, what they refuse, what a swap changes."""
+"""The application builder and the deploy file: what they take, what they refuse, what a rollout changes."""
 
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def test_it_listens_elsewhere_only_with_tokens() -> None:
         build_app(ServeArgs(tracking_uri="http://mlflow:5000", host="0.0.0.0"))
 
 
-def test_a_swap_changes_the_versions_and_nothing_else(checkpoint: Path) -> None:
+def test_a_rollout_changes_the_versions_and_nothing_else(checkpoint: Path) -> None:
     deployed = {"name": "diffusegae", "args": {"x": 1}, "deployments": [{"name": "Editor", "max_replicas_per_node": 1}]}
     args = ServeArgs(tracking_uri="http://mlflow:5000", others={"old": "models:/diffusegae/1"})
     models = [

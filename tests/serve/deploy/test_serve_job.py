@@ -142,14 +142,14 @@ def test_versions_are_swapped_under_load_and_a_broken_one_is_not_put_in(service:
     for client in clients:
         client.start()
     try:
-        broken = service.swap("--to", "3")
+        broken = service.rollout("--to", "3")
         assert broken.returncode == 2, broken.stderr
-        assert "diffusegae/3 brings back a picture that is not finite" in broken.stderr
-        forth = service.swap("--to", "2")
+        assert "diffusegae/3 reconstructs a picture that is not finite" in broken.stderr
+        forth = service.rollout("--to", "2")
         assert (forth.returncode, forth.stdout.strip()) == (0, "champion: diffusegae/2"), forth.stderr
         own["diffusegae/2"] = post(service, "edit", 4).content
         service.set_champion("1")
-        back = service.swap()
+        back = service.rollout()
         assert (back.returncode, back.stdout.strip()) == (0, "champion: diffusegae/1"), back.stderr
     finally:
         stop.set()

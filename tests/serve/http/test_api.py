@@ -451,7 +451,7 @@ def test_a_request_is_given_up_when_its_client_goes_away(service: Any, limits: L
         finally:
             given_up.set()
 
-    service.paint = never
+    service.generate = never
     body = json.dumps(edit_body()).encode()
     messages = [{"type": "http.request", "body": body, "more_body": False}, {"type": "http.disconnect"}]
 

@@ -12,10 +12,10 @@ from diffusegae.images import decode_image, encode_image
 from serve.http import events
 from serve.http.events import EventStream
 from serve.problems import Problem
-from serve.tasks import Painted, Presentation, Progress
+from serve.tasks import GeneratedImages, Presentation, SamplingProgress
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
-PAINTED = Painted(PICTURES, "diffusegae/7")
+GENERATED = GeneratedImages(PICTURES, "diffusegae/7")
 SOURCE = base64.b64encode(encode_image(np.zeros((32, 32, 3), np.uint8))).decode()
 STREAM = {"Accept": "text/event-stream"}
 
@@ -58,7 +58,7 @@ class Told:
     def __init__(self, *items: Any) -> None:
         self.items, self.ended = items, False
 
-    async def __call__(self) -> AsyncIterator[Progress | Painted]:
+    async def __call__(self) -> AsyncIterator[SamplingProgress | GeneratedImages]:
         try:
             for item in self.items:
                 if isinstance(item, Exception):
@@ -79,7 +79,9 @@ async def sent(told: Told, **options: Any) -> Connection:
 
 
 def test_tells_the_steps_then_the_pictures() -> None:
-    connection = asyncio.run(sent(Told(Progress(1, 3, None), Progress(2, 3, PICTURES[:1]), PAINTED), model="m/1"))
+    connection = asyncio.run(
+        sent(Told(SamplingProgress(1, 3, None), SamplingProgress(2, 3, PICTURES[:1]), GENERATED), model="m/1")
+    )
     (started, *_, last) = connection.sent
     headers = dict(started["headers"])
     assert started["status"] == 200
@@ -107,23 +109,23 @@ def test_an_early_problem_is_the_answer_itself_unless_it_may_not_be() -> None:
 
 def test_a_late_problem_is_an_event(caplog: pytest.LogCaptureFixture) -> None:
     problem = Problem(503, "Overloaded", "wait")
-    connection = asyncio.run(sent(Told(Progress(0, 3, None), problem)))
+    connection = asyncio.run(sent(Told(SamplingProgress(0, 3, None), problem)))
     assert parsed(connection.body)[1] == ("problem", problem.details.model_dump())
-    connection = asyncio.run(sent(Told(Progress(0, 3, None), RuntimeError("secret"))))
+    connection = asyncio.run(sent(Told(SamplingProgress(0, 3, None), RuntimeError("secret"))))
     (_, (name, details)) = parsed(connection.body)
     assert (name, details["status"], details["type"]) == ("problem", 500, "/problems/internal-error")
     assert "secret" not in connection.body + caplog.text
 
 
 def test_a_stream_without_pictures_is_a_failure_of_ours() -> None:
-    connection = asyncio.run(sent(Told(Progress(0, 3, None))))
+    connection = asyncio.run(sent(Told(SamplingProgress(0, 3, None))))
     assert [name for name, _ in parsed(connection.body)] == ["progress", "problem"]
 
 
 def test_something_moves_while_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(events, "PROBLEM_SECONDS", 0.01)
     monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.01)
-    connection = asyncio.run(sent(Told(0.2, PAINTED)))
+    connection = asyncio.run(sent(Told(0.2, GENERATED)))
     assert connection.body.count(": waiting\n\n") >= 2
     assert [name for name, _ in parsed(connection.body)] == ["done"]
 
@@ -131,7 +133,7 @@ def test_something_moves_while_nothing_happens(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("has_begun", [True, False])
 def test_closes_the_iterator_when_the_client_leaves(has_begun: bool) -> None:
     async def use() -> None:
-        told, connection = Told(*[Progress(0, 3, None)] * has_begun, 60.0, PAINTED), Connection()
+        told, connection = Told(*[SamplingProgress(0, 3, None)] * has_begun, 60.0, GENERATED), Connection()
         connection.on_send = lambda message: connection.left.set()
         if not has_begun:
             asyncio.get_running_loop().call_later(0.05, connection.left.set)
@@ -144,7 +146,7 @@ def test_closes_the_iterator_when_the_client_leaves(has_begun: bool) -> None:
 
 def test_closes_the_iterator_when_it_is_cancelled_or_cannot_send() -> None:
     async def use() -> None:
-        told, connection = Told(Progress(0, 3, None), 60.0, PAINTED), Connection()
+        told, connection = Told(SamplingProgress(0, 3, None), 60.0, GENERATED), Connection()
         stream = EventStream(told(), Presentation())
         answering = asyncio.create_task(stream({"type": "http"}, connection.receive, connection.send))
         connection.on_send = lambda message: answering.cancel()
@@ -155,7 +157,7 @@ def test_closes_the_iterator_when_it_is_cancelled_or_cannot_send() -> None:
         def fail(message: Any) -> None:
             raise OSError("broken pipe")
 
-        told, connection.on_send = Told(Progress(0, 3, None), 60.0, PAINTED), fail
+        told, connection.on_send = Told(SamplingProgress(0, 3, None), 60.0, GENERATED), fail
         with pytest.raises(OSError, match="broken pipe"):
             await EventStream(told(), Presentation())({"type": "http"}, connection.receive, connection.send)
         assert told.ended

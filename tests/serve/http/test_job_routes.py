@@ -54,7 +54,7 @@ def test_a_form_nests_the_request(client: TestClient, service: Any) -> None:
 
 
 def test_a_job_that_is_not_done_has_no_result(client: TestClient, service: Any, links: dict[str, str]) -> None:
-    become(service, status="running", step=1, painted=None)
+    become(service, status="running", step=1, generated=None)
     response = client.get(links["result"])
     assert (response.status_code, response.headers["retry-after"]) == (409, "1")
     assert "running, step 1 of 4" in response.json()["detail"]
@@ -76,7 +76,7 @@ def test_a_job_can_be_given_up(client: TestClient, links: dict[str, str]) -> Non
 
 
 def test_a_cancelled_job_has_no_result(client: TestClient, service: Any, links: dict[str, str]) -> None:
-    become(service, status="cancelled", painted=None)
+    become(service, status="cancelled", generated=None)
     response = client.get(links["result"])
     assert (response.status_code, response.json()["type"]) == (409, "/problems/job-has-no-result")
 

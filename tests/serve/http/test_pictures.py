@@ -6,7 +6,7 @@ from PIL import Image
 
 from diffusegae.images import decode_image
 from serve.http.pictures import as_answer, as_file, as_texts, resize
-from serve.tasks import Format, Painted, Pictures, Presentation
+from serve.tasks import Format, GeneratedImages, Pictures, Presentation
 
 RNG = np.random.default_rng(0)
 
@@ -60,6 +60,6 @@ def test_a_size_is_lanczos_of_the_pixels(pictures: Pictures) -> None:
 
 
 def test_answers_hold_each_picture(pictures: Pictures) -> None:
-    answer = as_answer(Painted(pictures, "m/1"), Presentation("apng", size=16))
+    answer = as_answer(GeneratedImages(pictures, "m/1"), Presentation("apng", size=16))
     assert (answer.format, answer.model, len(answer.images)) == ("png", "m/1", 3)
     assert answer.images == as_texts(pictures, "png", 16)

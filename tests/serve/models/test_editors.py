@@ -19,7 +19,7 @@ from serve.models.editors import EditorDeployment, ModelSource, load_model
 from serve.models.replica import LoadedModel, ModelCheckError
 from serve.problems import Problem
 from serve.served import ServedModel
-from serve.tasks import Painted, Task
+from serve.tasks import GeneratedImages, Task
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
 IMAGE = to_tensor(PIXELS)[None]
@@ -60,20 +60,24 @@ def downloads(monkeypatch: pytest.MonkeyPatch, checkpoint: Path, asked: list[str
 def test_a_version_is_loaded_once_and_paints_as_the_editor_does(
     served: ServedModel, downloads: dict[str, Path], asked: list[str], editor: Editor
 ) -> None:
-    async def use() -> tuple[Painted, list[float], str]:
+    async def use() -> tuple[GeneratedImages, list[float], str]:
         replica = EditorDeployment()
         for _ in range(2):
             await replica.reconfigure(source_of(served))
         await replica.check_health()
         encoded = await replica.encode(IMAGE, None, served.attributes.fingerprint())
         assert encoded.noise is None
-        return await replica.paint(TASK, served.attributes.fingerprint()), encoded.code.tolist(), await replica.check()
+        return (
+            await replica.generate(TASK, served.attributes.fingerprint()),
+            encoded.code.tolist(),
+            await replica.check(),
+        )
 
-    painted, code, label = asyncio.run(use())
+    generated, code, label = asyncio.run(use())
     assert asked == ["models:/diffusegae/7"]
-    assert painted.model == label == "diffusegae/7"
+    assert generated.model == label == "diffusegae/7"
     quick = editor.with_sampling(editor.sampling.model_copy(update={"steps": 2}))
-    assert (painted.pictures == to_pixels(quick.reconstruct(IMAGE, seeds=[1]))).all()
+    assert (generated.pictures == to_pixels(quick.reconstruct(IMAGE, seeds=[1]))).all()
     assert code == pytest.approx(editor.encode(IMAGE)[0].tolist())
 
 
@@ -84,13 +88,13 @@ def test_another_version_takes_over_while_the_one_before_finishes(
     save_checkpoint(tmp_path, read_meta(checkpoint), {"ema": other})
     downloads["models:/diffusegae/8"] = tmp_path
 
-    async def use() -> tuple[Painted, Painted]:
+    async def use() -> tuple[GeneratedImages, GeneratedImages]:
         replica = EditorDeployment()
         await replica.reconfigure(source_of(served))
-        begun = asyncio.create_task(replica.paint(LONG, served.attributes.fingerprint()))
+        begun = asyncio.create_task(replica.generate(LONG, served.attributes.fingerprint()))
         await asyncio.sleep(0.05)
         await replica.reconfigure(source_of(served, version="8"))
-        return await begun, await replica.paint(TASK, served.attributes.fingerprint())
+        return await begun, await replica.generate(TASK, served.attributes.fingerprint())
 
     before, after = asyncio.run(use())
     assert (before.model, after.model) == ("diffusegae/7", "diffusegae/8")
@@ -145,16 +149,16 @@ def test_a_version_that_paints_nothing_is_not_put_in(
     save_checkpoint(tmp_path, read_meta(checkpoint), {"ema": broken})
     downloads["models:/diffusegae/8"] = tmp_path
 
-    async def use() -> Painted:
+    async def use() -> GeneratedImages:
         replica = EditorDeployment()
         await replica.reconfigure(source_of(served))
         await replica.reconfigure(source_of(served, version="8"))
         await replica.check_health()
-        return await replica.paint(TASK, served.attributes.fingerprint())
+        return await replica.generate(TASK, served.attributes.fingerprint())
 
     assert asyncio.run(use()).model == "diffusegae/7"
     assert "diffusegae/8 is not put in; diffusegae/7 stays" in caplog.text
-    with pytest.raises(ModelCheckError, match="diffusegae/8 brings back a picture that is not finite"):
+    with pytest.raises(ModelCheckError, match="diffusegae/8 reconstructs a picture that is not finite"):
         asyncio.run(EditorDeployment().reconfigure(source_of(served, version="8")))
 
 
@@ -163,12 +167,12 @@ def test_a_request_for_another_schema_waits_for_it_and_is_refused_in_the_end(
 ) -> None:
     monkeypatch.setattr(editors, "SCHEMA_SECONDS", 0.3)
 
-    async def use() -> Painted:
+    async def use() -> GeneratedImages:
         replica = EditorDeployment()
         await replica.reconfigure(source_of(served))
         with pytest.raises(Problem, match="has other attributes") as caught:
-            await replica.paint(TASK, "another")
+            await replica.generate(TASK, "another")
         assert (caught.value.details.status, caught.value.headers) == (503, {"Retry-After": "1"})
-        return await replica.paint(TASK, served.attributes.fingerprint())
+        return await replica.generate(TASK, served.attributes.fingerprint())
 
     assert asyncio.run(use()).model == "diffusegae/7"

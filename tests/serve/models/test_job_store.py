@@ -15,7 +15,7 @@ from serve.models import job_store
 from serve.models.job_store import JobsDeployment, Work
 from serve.models.replica import LoadedModel
 from serve.problems import Problem
-from serve.tasks import JobState, Painted, Presentation, Progress, Task
+from serve.tasks import GeneratedImages, JobState, Presentation, SamplingProgress, Task
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
 TASK = Task(Reconstruct(to_tensor(PIXELS)[None], [1]), SamplingConfig(steps=100))
@@ -50,8 +50,8 @@ class Handle:
         assert schema == WORK.schema
         return Stream(self._failing() if self.problem else self.model.follow(task))
 
-    async def _failing(self) -> AsyncIterator[Progress]:
-        yield Progress(1, 100, None)
+    async def _failing(self) -> AsyncIterator[SamplingProgress]:
+        yield SamplingProgress(1, 100, None)
         assert self.problem is not None
         raise self.problem
 
@@ -73,7 +73,7 @@ async def begin(jobs: JobsDeployment) -> JobState:
     return state
 
 
-async def watch(jobs: JobsDeployment, id: str) -> list[Progress | JobState]:
+async def watch(jobs: JobsDeployment, id: str) -> list[SamplingProgress | JobState]:
     return [item async for item in jobs.watch(id)]
 
 
@@ -83,13 +83,13 @@ def test_a_job_goes_on_by_itself_and_keeps_its_pictures(model: LoadedModel) -> N
         begun = await begin(jobs)
         assert (begun.status, begun.step, begun.steps, begun.presentation) == ("queued", 0, 100, PRESENTATION)
         *progress, ended = await watch(jobs, begun.id)
-        assert all(isinstance(item, Progress) for item in progress)
+        assert all(isinstance(item, SamplingProgress) for item in progress)
         assert progress
         assert isinstance(ended, JobState)
         assert (ended.status, ended.step) == ("done", 100)
-        painted = await model.paint(TASK)
-        assert isinstance(ended.painted, Painted)
-        assert (ended.painted.pictures == painted.pictures).all()
+        generated = await model.generate(TASK)
+        assert isinstance(ended.generated, GeneratedImages)
+        assert (ended.generated.pictures == generated.pictures).all()
         assert await jobs.state(begun.id) is ended
         assert await watch(jobs, begun.id) == [ended]  # who comes late sees the end at once
 

@@ -13,7 +13,7 @@ from diffusegae.editing.edits import Edit, Generate, Interpolate, PictureOperati
 from diffusegae.pixels import to_pixels, to_tensor
 from serve.models.replica import LoadedModel
 from serve.problems import Problem
-from serve.tasks import Painted, Progress, Task
+from serve.tasks import GeneratedImages, SamplingProgress, Task
 
 GENERATOR = np.random.default_rng(0)
 A, B = (to_tensor(pixels)[None] for pixels in GENERATOR.integers(0, 256, (2, 32, 32, 3), np.uint8))
@@ -48,35 +48,35 @@ def test_a_task_gives_what_the_editor_gives(
     model: LoadedModel, editor: Editor, operation: PictureOperation, meant: PictureOperation
 ) -> None:
     task = Task(operation, QUICK)
-    painted = asyncio.run(model.paint(task))
+    generated = asyncio.run(model.generate(task))
     expected = to_pixels(editor.perform(meant))
-    assert painted.pictures.shape == expected.shape
-    assert np.abs(painted.pictures.astype(int) - expected).max() <= 1
-    assert painted.model == "diffusegae/7"
-    assert (asyncio.run(model.paint(task)).pictures == painted.pictures).all()  # from the cache, to the last bit
+    assert generated.pictures.shape == expected.shape
+    assert np.abs(generated.pictures.astype(int) - expected).max() <= 1
+    assert generated.model == "diffusegae/7"
+    assert (asyncio.run(model.generate(task)).pictures == generated.pictures).all()  # from the cache, to the last bit
 
 
 def test_the_noise_that_encode_gives_brings_the_picture_back(model: LoadedModel) -> None:
     encoded = asyncio.run(model.encode(A, QUICK))
     assert encoded.noise is not None
     decoded = Generate(torch.tensor(encoded.code)[None], torch.tensor(encoded.noise)[None])
-    again = asyncio.run(model.paint(Task(decoded, QUICK)))
-    assert (again.pictures == asyncio.run(model.paint(Task(Reconstruct(A), QUICK))).pictures).all()
+    again = asyncio.run(model.generate(Task(decoded, QUICK)))
+    assert (again.pictures == asyncio.run(model.generate(Task(Reconstruct(A), QUICK))).pictures).all()
 
 
 def test_following_tells_steps_then_the_pictures(model: LoadedModel) -> None:
     task = Task(Edit(A, {"letter": B}), LONG)
 
-    async def follow() -> list[Progress | Painted]:
+    async def follow() -> list[SamplingProgress | GeneratedImages]:
         return [item async for item in model.follow(task)]
 
     *progress, last = asyncio.run(follow())
-    assert isinstance(last, Painted)
-    assert (last.pictures == asyncio.run(model.paint(task)).pictures).all()
-    told = [(item.step, item.pictures is not None) for item in progress if isinstance(item, Progress)]
+    assert isinstance(last, GeneratedImages)
+    assert (last.pictures == asyncio.run(model.generate(task)).pictures).all()
+    told = [(item.step, item.pictures is not None) for item in progress if isinstance(item, SamplingProgress)]
     assert len(told) >= 3
     assert told == sorted(told)
-    assert all(isinstance(item, Progress) and item.steps == task.steps == 200 for item in progress)
+    assert all(isinstance(item, SamplingProgress) and item.steps == task.steps == 200 for item in progress)
     assert any(shown for _, shown in told)
 
 
@@ -85,7 +85,7 @@ def test_who_stops_listening_frees_the_model(model: LoadedModel) -> None:
         items = model.follow(Task(Reconstruct(A), LONG))
         await anext(items)
         await items.aclose()  # type: ignore[attr-defined]
-        waiting = asyncio.create_task(model.paint(Task(Reconstruct(B), LONG)))
+        waiting = asyncio.create_task(model.generate(Task(Reconstruct(B), LONG)))
         await asyncio.sleep(0.05)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -102,7 +102,7 @@ def test_who_stops_listening_frees_the_model(model: LoadedModel) -> None:
 
 def test_the_event_loop_stays_free_while_denoising(model: LoadedModel) -> None:
     async def use() -> int:
-        painting = asyncio.create_task(model.paint(Task(Reconstruct(A), LONG)))
+        painting = asyncio.create_task(model.generate(Task(Reconstruct(A), LONG)))
         turns = 0
         while not painting.done():
             await asyncio.sleep(0.001)
@@ -121,4 +121,4 @@ def test_a_value_that_this_version_does_not_know_is_a_problem(model: LoadedModel
     model._values = {"letter": torch.full((3, 12), float("nan"))}
     for donors in ({"letter": "b"}, {"colour": "red"}):
         with pytest.raises(Problem, match="knows no such value"):
-            asyncio.run(model.paint(Task(Edit(A, donors, x_T=[1]), QUICK)))
+            asyncio.run(model.generate(Task(Edit(A, donors, x_T=[1]), QUICK)))

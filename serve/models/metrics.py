@@ -1,4 +1,4 @@
-"""What a replica of a model tells Prometheus, through Ray: stages of requests, the engine's calls, the cache.
+"""Metrics of a model replica for Prometheus, through Ray: stages of requests, the engine's calls, the cache.
 
 Ray puts `ray_` before the names, and the deployment and replica into the labels.
 """
@@ -14,7 +14,7 @@ REPORT_SECONDS = 5.0
 BOUNDARIES = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]
 
 
-class Meters:
+class ReplicaMetrics:
     """The metrics of one replica."""
 
     def __init__(self) -> None:

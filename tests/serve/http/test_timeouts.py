@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from serve.http.api import create_api
 from serve.http.checks import Limits
-from serve.http.deadlines import done_within, patience, told_within
+from serve.http.timeouts import stream_with_timeout, timeout, with_timeout
 from serve.problems import Problem
 from tests.serve.http.test_api import PNGS, require_problem
 
@@ -27,7 +27,7 @@ from tests.serve.http.test_api import PNGS, require_problem
     ],
 )
 def test_a_client_may_be_less_patient_than_the_service(prefer: str | None, seconds: float) -> None:
-    assert patience(prefer, 110) == seconds
+    assert timeout(prefer, 110) == seconds
 
 
 def test_work_that_is_late_is_cancelled() -> None:
@@ -41,9 +41,9 @@ def test_work_that_is_late_is_cancelled() -> None:
         return 1
 
     with pytest.raises(Problem, match=r"not done within 0\.05 s; .*POST /v1/jobs"):
-        asyncio.run(done_within(0.05, work()))
+        asyncio.run(with_timeout(0.05, work()))
     assert ended == ["work"]
-    assert asyncio.run(done_within(30, asyncio.sleep(0, 3))) == 3
+    assert asyncio.run(with_timeout(30, asyncio.sleep(0, 3))) == 3
 
 
 def test_what_is_told_in_time_is_told() -> None:
@@ -58,7 +58,7 @@ def test_what_is_told_in_time_is_told() -> None:
             ended.append("items")
 
     async def take(seconds: float, pause: float) -> None:
-        async for item in told_within(seconds, items(pause)):
+        async for item in stream_with_timeout(seconds, items(pause)):
             found.append(item)
 
     found: list[int] = []
@@ -78,7 +78,7 @@ def test_the_api_answers_504(service: Any, monkeypatch: pytest.MonkeyPatch) -> N
         await asyncio.sleep(30)
         yield None
 
-    monkeypatch.setattr(service, "paint", slow)
+    monkeypatch.setattr(service, "generate", slow)
     monkeypatch.setattr(service, "encode", slow)
     monkeypatch.setattr(service, "follow", told)
     client = TestClient(create_api(service, Limits(max_seconds=0.1)))

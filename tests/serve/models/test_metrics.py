@@ -8,7 +8,7 @@ from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
 from diffusegae.editing.edits import Reconstruct
 from diffusegae.editing.engine import Engine
-from serve.models.meters import Meters
+from serve.models.metrics import ReplicaMetrics
 from tests.tiny import random_images
 
 
@@ -29,13 +29,13 @@ def work(engine: Engine) -> None:
 
 
 def test_every_step_is_counted_once_whichever_engine_made_it(editor: Editor, told: Tally[str]) -> None:
-    meters = Meters()
+    metrics = ReplicaMetrics()
     for _ in range(2):
         engine = Engine(editor, max_images=4, cache_bytes=10**6)
-        meters.report(engine)
+        metrics.report(engine)
         work(engine)
-        meters.report(engine)
-        meters.report(engine)
+        metrics.report(engine)
+        metrics.report(engine)
         engine.close()
     calls = 2 * (8 + 8 + 4)
     assert told == {

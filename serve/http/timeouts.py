@@ -1,6 +1,6 @@
-"""How long a request may take while its client waits: the service's limit, or less if the client says `Prefer: wait=N`.
+"""Timeouts of requests whose client waits: the service's limit, or less if the client says `Prefer: wait=N`.
 
-What is not done by then is given up in the model too, and answered with 504; a job may take as long as it needs.
+Work that is not done by then is cancelled in the model too, and answered with 504. A job has no timeout.
 """
 
 import asyncio
@@ -17,20 +17,20 @@ T = TypeVar("T")
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?=$|[,;\s])", re.IGNORECASE)
 
 
-def patience(prefer: str | None, limit: float) -> float:
-    """Return how many seconds a request may take; a Prefer header (RFC 7240) can only shorten them."""
+def timeout(prefer: str | None, limit: float) -> float:
+    """Return the timeout of a request in seconds; a Prefer header (RFC 7240) can only shorten it."""
     asked = WAIT.search(prefer or "")
     return min(float(asked[1]), limit) if asked else limit
 
 
-async def done_within(seconds: float, work: Awaitable[T]) -> T:
-    """Return what the work returns; Problem 504, and the work is cancelled, if it is not done by then."""
+async def with_timeout(seconds: float, work: Awaitable[T]) -> T:
+    """Return the result of the work; cancel it and raise Problem 504 when it is not done in time."""
     async with _deadline(seconds):
         return await work
 
 
-async def told_within(seconds: float, items: AsyncIterator[T]) -> AsyncIterator[T]:
-    """Yield items until the deadline; Problem 504 if there are more by then. Closes the items."""
+async def stream_with_timeout(seconds: float, items: AsyncIterator[T]) -> AsyncIterator[T]:
+    """Yield items until the timeout, then raise Problem 504 if there are more. Closes the items."""
     began = time.monotonic()
     try:
         while True:

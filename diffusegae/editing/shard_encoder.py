@@ -36,7 +36,7 @@ def local_checkpoint(uri: str) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class ShardEncoder:
-    """How shards are encoded; `build` loads the model where the work is done."""
+    """The settings of encoding shards; `build` loads the model where the work is done."""
 
     images: str
     latents: str
