@@ -38,9 +38,9 @@ from diffusegae.data.lookup import ImageLookup
 from diffusegae.data.pipeline import run_actors
 from diffusegae.data.shards import Manifest, naming_notes, read_manifest, schema_of
 from diffusegae.data.thumbnails import THUMBNAILS
-from diffusegae.editing.latents import ShardEncoder
 from diffusegae.editing.loading import load_editor
 from diffusegae.editing.network import device_at_hand
+from diffusegae.editing.shard_encoder import ShardEncoder
 from diffusegae.editing.values import measure_values
 from diffusegae.evaluation.context import keep_plan
 from diffusegae.evaluation.measured import Measured

@@ -47,7 +47,7 @@ def run(main: Callable[[], None]) -> None:
     except Exception as error:
         cause = getattr(error, "cause", None) or error  # of what was raised in a process of Ray's
         if isinstance(cause, OSError):
-            kind = "" if type(cause).__module__.startswith("jobs.") else f"{type(cause).__name__}: "
+            kind = "" if type(cause).__module__.startswith(("jobs.", "serve.")) else f"{type(cause).__name__}: "
             print(f"error: {kind}{cause}{_kept(error)}", file=sys.stderr)
             sys.exit(3)
         if not type(cause).__module__.startswith(("diffusegae.", "serve.")):

@@ -47,7 +47,7 @@ def connect(address: str, more: Callable[[], dict[str, str]] = dict, check: Call
     try:
         local = ray.init(address="local", num_cpus=cpus, dashboard_host="127.0.0.1", logging_level=logging.WARNING)
     except Exception as error:  # whose type Ray leaves open: of a start that took too long it is Exception itself
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0].rstrip(".")
         raise NoRayError(
             f"Ray does not start on this machine: {reason}. Try again where the machine is busy or short of memory, set"
             " a shorter RAY_TMPDIR where it is long, and join another Ray of yours by --address auto"

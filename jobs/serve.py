@@ -5,15 +5,15 @@ Run it as a module: as a script, this file would hide the package `serve`.
 
 import argparse
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from diffusegae.config.pipeline import PipelineConfig
 from jobs.cli import config_of, connect, parser, run
-from serve.proxy import local_environment
+from serve.deploy.proxy import local_environment
 
 START_SECONDS = 300.0
-ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:
@@ -31,13 +31,11 @@ def main() -> None:
     )
     arguments = options.parse_args()
     config = config_of(arguments)
-    more = {"PYTHONPATH": str(ROOT)}  # Serve's processes import `serve` by its name
-    dashboard = connect(
-        arguments.address, lambda: more | local_environment(), lambda: _deployment(arguments, config, check=True)
-    )
+    check = partial(_deployment, arguments, config, check=True)
+    dashboard = connect(arguments.address, partial(local_environment, arguments.host, arguments.port), check)
     import ray
 
-    from serve.control import deploy
+    from serve.deploy.control import deploy
 
     working_dir = str(ray.get_runtime_context().runtime_env.get("working_dir", ""))  # of a submitted job
     deploy(dashboard, _deployment(arguments, config, working_dir), START_SECONDS)
@@ -55,7 +53,7 @@ def main() -> None:
 def _deployment(
     arguments: argparse.Namespace, config: PipelineConfig, working_dir: str = "", check: bool = False
 ) -> dict[str, Any]:
-    from serve.control import checked, deployment_config, served_by
+    from serve.deploy.control import checked, deployment_config, served_by
 
     tokens = str(Path(arguments.tokens).absolute()) if arguments.tokens else ""
     named = {"tracking_uri": arguments.tracking_uri, "model_uri": arguments.model_uri, "tokens": tokens}
@@ -65,13 +63,14 @@ def _deployment(
 
 
 def _examples(arguments: argparse.Namespace, names: tuple[str, ...], dashboard: str) -> str:
-    url = f"http://{arguments.host}:{arguments.port}"
+    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+    url = f"http://{host}:{arguments.port}"
     return f"""
 serving at {url}   API: {url}/docs   description: {url}/openapi.json
 
   curl {url}/v1/schema
   curl -F source=@a.png -F donors.{names[-1]}=@b.png {url}/v1/edit -o edited.png
-  python -m jobs.swap --dashboard {dashboard}     # after the alias was moved; --to VERSION moves it
+  python -m jobs.rollout --dashboard {dashboard}  # after the alias was moved; --to VERSION moves it
 
 Ctrl-C ends it."""
 

@@ -16,7 +16,7 @@ def main() -> None:
     options.add_argument("--requests-per-minute", type=float, default=60, help="how many it may send in the long run")
     options.add_argument("--burst", type=int, default=30, help="how many it may send at once after a pause")
     arguments = options.parse_args()
-    from serve.tokens import as_yaml, new_token
+    from serve.http.tokens import as_yaml, new_token
 
     secret, entry = new_token(arguments.name, arguments.requests_per_minute, arguments.burst)
     print(as_yaml(entry), end="", flush=True)

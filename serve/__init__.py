@@ -1,1 +1,1 @@
-"""The service: a CPU ingress that speaks HTTP and a deployment that holds the model."""
+"""The service: http (the API), models (the replicas behind it), deploy (both on Ray Serve), page (the web page)."""

@@ -1,4 +1,4 @@
-"""What the service answers, beside pictures: the model's description, codes, the state of a job, how far a request is.
+"""The answers of the service beside pictures: model descriptions, codes, the state of a job, progress.
 
 Fields that this client does not know are ignored, so that a newer service can be asked.
 """
@@ -19,7 +19,7 @@ Part = NDArray[np.float32]  # of z_dis, [width]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a request is.
+    """The progress of a request.
 
     Attributes:
         step: network calls done, of `steps`; inversion included.
@@ -34,7 +34,7 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Code:
-    """What the model reads in a picture.
+    """The code that the model reads in a picture.
 
     Attributes:
         parts: for each attribute its part of z_dis, float32 [width].
@@ -63,7 +63,7 @@ class AttributeInfo(Answer):
 
 
 class Schema(Answer):
-    """What can be asked of a model; its own sampler and number of steps are the first and the default one.
+    """The options of a model; its own sampler and number of steps are the first and the default one.
 
     `resize` says what becomes of a picture that is no square: crop, pad or stretch. `max_pixels` and
     `max_request_bytes` bound what is sent, the other limits what is made.
@@ -103,7 +103,7 @@ class Health(Answer):
 
 
 class JobState(Answer):
-    """Where a job is; `problem` tells why it failed."""
+    """The state of a job; `problem` holds the reason when it failed."""
 
     id: str
     status: Literal["queued", "running", "done", "failed", "cancelled"]
@@ -113,7 +113,7 @@ class JobState(Answer):
 
     @property
     def is_over(self) -> bool:
-        """Tell whether nothing will happen any more."""
+        """Return whether the job has ended."""
         return self.status in ("done", "failed", "cancelled")
 
 

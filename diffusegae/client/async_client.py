@@ -10,13 +10,13 @@ import httpx
 
 from . import calls
 from .answers import Code, GalleryItem, Health, JobState, ModelInfo, Progress, Schema
-from .calls import Call, Painting, Stream, Wanted
+from .calls import Call, PictureRequest, ResultForm, Stream
 from .errors import ClientError, NotFoundError
 from .events import read_events_async
 from .operations import Animations, EncodeOptions, Operations
 from .pictures import Picture, PictureLike
 from .reading import Frames
-from .retry import Patience, Retries
+from .retry import Attempts, Retries
 from .wire import Wire
 
 T = TypeVar("T")
@@ -51,14 +51,14 @@ class AsyncClient(Animations[Coroutine[Any, Any, Picture], Coroutine[Any, Any, F
         self.follow = AsyncFollow(self._connection)
         self.jobs = AsyncJobs(self._connection)
 
-    def _one(self, painting: Painting[Picture]) -> Coroutine[Any, Any, Picture]:
-        return self._connection.run(calls.ask(painting))
+    def _one(self, request: PictureRequest[Picture]) -> Coroutine[Any, Any, Picture]:
+        return self._connection.run(calls.ask(request))
 
-    def _many(self, painting: Painting[Frames]) -> Coroutine[Any, Any, Frames]:
-        return self._connection.run(calls.ask(painting))
+    def _many(self, request: PictureRequest[Frames]) -> Coroutine[Any, Any, Frames]:
+        return self._connection.run(calls.ask(request))
 
     async def encode(self, source: PictureLike, *, noise: bool = False, **options: Unpack[EncodeOptions]) -> Code:
-        """Read a picture's code, and with `noise` the x_T that brings back its details too."""
+        """Read a picture's code, and with `noise` the x_T that holds its details, too."""
         return await self._connection.run(calls.encode(source, noise, options))
 
     async def schema(self) -> Schema:
@@ -121,33 +121,33 @@ class AsyncConnection:
     async def run(self, call: Call[T]) -> T:
         """Return the result of a call."""
         body = await asyncio.to_thread(call.body)
-        patience = self._wire.retries.begin(call.passing)
+        attempts = self._wire.retries.begin(call.retryable)
         while True:
             try:
                 with self._wire.explained():
-                    response = await self._http.send(self._wire.request(call, body, patience.seconds_left))
+                    response = await self._http.send(self._wire.request(call, body, attempts.seconds_left))
                 return call.result(response)
             except ClientError as error:
-                await self._sleep(patience.pause(error))
+                await self._sleep(attempts.pause(error))
 
     async def follow(self, stream: Stream[T]) -> AsyncGenerator[Progress | T, None]:
         """Yield progress, and the result last."""
         body = await asyncio.to_thread(stream.call.body)
-        patience = self._wire.retries.begin(stream.passing)
+        attempts = self._wire.retries.begin(stream.retryable)
         while True:
             try:
-                answers = self._follow_once(stream, body, patience)
+                answers = self._follow_once(stream, body, attempts)
                 async with aclosing(answers):
                     async for answer in answers:
                         yield answer
                 return
             except ClientError as error:
-                await self._sleep(patience.pause(error))
+                await self._sleep(attempts.pause(error))
 
     async def _follow_once(
-        self, stream: Stream[T], body: bytes | None, patience: Patience
+        self, stream: Stream[T], body: bytes | None, attempts: Attempts
     ) -> AsyncGenerator[Progress | T, None]:
-        request = self._wire.request(stream.call, body, patience.seconds_left)
+        request = self._wire.request(stream.call, body, attempts.seconds_left)
         with self._wire.explained():
             async with aclosing(await self._http.send(request, stream=True)) as response:
                 if not response.is_success:
@@ -157,7 +157,7 @@ class AsyncConnection:
                 async for event in read_events_async(response.aiter_bytes()):
                     answer = stream.take(event)
                     if stream.resumes:
-                        patience.renew()
+                        attempts.renew()
                     if answer is not None:
                         yield answer
                     if event.name == calls.DONE:
@@ -179,11 +179,11 @@ class AsyncFollow(Operations[AsyncGenerator[Progress | Picture, None], AsyncGene
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    def _one(self, painting: Painting[Picture]) -> AsyncGenerator[Progress | Picture, None]:
-        return self._connection.follow(calls.watch(painting))
+    def _one(self, request: PictureRequest[Picture]) -> AsyncGenerator[Progress | Picture, None]:
+        return self._connection.follow(calls.watch(request))
 
-    def _many(self, painting: Painting[Frames]) -> AsyncGenerator[Progress | Frames, None]:
-        return self._connection.follow(calls.watch(painting))
+    def _many(self, request: PictureRequest[Frames]) -> AsyncGenerator[Progress | Frames, None]:
+        return self._connection.follow(calls.watch(request))
 
 
 class AsyncJob(Generic[T]):
@@ -193,9 +193,9 @@ class AsyncJob(Generic[T]):
         id: by which `AsyncJobs.reopen` finds it again, from anywhere.
     """
 
-    def __init__(self, connection: AsyncConnection, id: str, wanted: Wanted[T]) -> None:
+    def __init__(self, connection: AsyncConnection, id: str, form: ResultForm[T]) -> None:
         self.id = id
-        self._connection, self._wanted = connection, wanted
+        self._connection, self._form = connection, form
 
     def __repr__(self) -> str:
         return f"AsyncJob({self.id!r})"
@@ -224,7 +224,7 @@ class AsyncJob(Generic[T]):
 
     async def result(self) -> T:
         """Return the result; ConflictError while it is not there."""
-        return await self._connection.run(calls.job_result(self.id, self._wanted))
+        return await self._connection.run(calls.job_result(self.id, self._form))
 
     async def cancel(self) -> None:
         """End it and have it forgotten; one that is unknown already is no error."""
@@ -242,12 +242,12 @@ class AsyncJobs(Animations[Coroutine[Any, Any, AsyncJob[Picture]], Coroutine[Any
         """Return a job that was submitted elsewhere; its result is a tuple of pictures, one for a single picture."""
         return AsyncJob(self._connection, id, calls.ALL)
 
-    def _one(self, painting: Painting[Picture]) -> Coroutine[Any, Any, AsyncJob[Picture]]:
-        return self._submit(painting)
+    def _one(self, request: PictureRequest[Picture]) -> Coroutine[Any, Any, AsyncJob[Picture]]:
+        return self._submit(request)
 
-    def _many(self, painting: Painting[Frames]) -> Coroutine[Any, Any, AsyncJob[Frames]]:
-        return self._submit(painting)
+    def _many(self, request: PictureRequest[Frames]) -> Coroutine[Any, Any, AsyncJob[Frames]]:
+        return self._submit(request)
 
-    async def _submit(self, painting: Painting[T]) -> AsyncJob[T]:
-        state = await self._connection.run(calls.submit(painting))
-        return AsyncJob(self._connection, state.id, painting.wanted)
+    async def _submit(self, request: PictureRequest[T]) -> AsyncJob[T]:
+        state = await self._connection.run(calls.submit(request))
+        return AsyncJob(self._connection, state.id, request.form)

@@ -1,7 +1,7 @@
 """Calls as values: what is sent for each, and how its answer is read. Nothing here touches the network.
 
-`Painting` is a wish for pictures, whichever way it is fulfilled: `ask` waits for the answer, `watch` follows it event
-by event, `submit` leaves it to the service as a job.
+`PictureRequest` asks for pictures: `ask` waits for the answer, `watch` follows it event by event, `submit` leaves it to
+the service as a job.
 """
 
 import json
@@ -18,7 +18,7 @@ from .answers import Code, Progress
 from .events import Event
 from .pictures import Picture, PictureLike, as_base64, encoded, from_base64
 from .reading import Frames
-from .retry import PASSING, RESUMABLE, SURELY_NOT_TAKEN, Passing
+from .retry import NOT_ACCEPTED, RESUMABLE, RETRYABLE, Retryable
 
 JSON, EVENTS, IMAGE = "application/json", "text/event-stream", "image/*"
 PROGRESS, DONE, PROBLEM = "progress", "done", "problem"
@@ -35,7 +35,7 @@ class Call(Generic[T]):
         read: turns a successful answer into the result.
         message: builds the JSON body; called late and off the event loop, as it may read files and encode pictures.
         query: in the address; `names_model` adds the client's model to it.
-        passing: the errors after which it is sent again.
+        retryable: the errors after which it is sent again.
     """
 
     method: str
@@ -45,7 +45,7 @@ class Call(Generic[T]):
     message: Callable[[], Message] | None = None
     query: Mapping[str, str] | None = None
     names_model: bool = False
-    passing: Passing = PASSING
+    retryable: Retryable = RETRYABLE
 
     def body(self) -> bytes | None:
         """Return what is sent; InputError if what the caller gave cannot be."""
@@ -77,9 +77,9 @@ class Stream(Generic[T]):
     resumes: bool = False
 
     @property
-    def passing(self) -> Passing:
+    def retryable(self) -> Retryable:
         """The errors after which it is taken up, or begun, again."""
-        return RESUMABLE if self.resumes else self.call.passing
+        return RESUMABLE if self.resumes else self.call.retryable
 
     def take(self, event: Event) -> Progress | T | None:
         """Return what an event means, None for one that this client does not know; ServiceError for a problem."""
@@ -97,7 +97,7 @@ class Stream(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Wanted(Generic[T]):
+class ResultForm(Generic[T]):
     """The form of a result: how to ask for it, and how to read it from an answer or from events' pictures."""
 
     accept: str
@@ -106,34 +106,34 @@ class Wanted(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Painting(Generic[T]):
-    """A wish for pictures: the operation, what it is given, and the form of the result."""
+class PictureRequest(Generic[T]):
+    """A request for pictures: the operation, its message, and the form of the result."""
 
     operation: str
     message: Callable[[], Message]
-    wanted: Wanted[T]
+    form: ResultForm[T]
 
 
-def ask(painting: Painting[T]) -> Call[T]:
+def ask(request: PictureRequest[T]) -> Call[T]:
     """Wait for the result."""
-    wanted = painting.wanted
-    return Call("POST", painting.operation, wanted.read, wanted.accept, painting.message, names_model=True)
+    form = request.form
+    return Call("POST", request.operation, form.read, form.accept, request.message, names_model=True)
 
 
-def watch(painting: Painting[T]) -> Stream[T]:
+def watch(request: PictureRequest[T]) -> Stream[T]:
     """Follow the work to its result."""
-    call = Call("POST", painting.operation, _nothing, EVENTS, painting.message, names_model=True)
-    return Stream(call, painting.wanted.result_of)
+    call = Call("POST", request.operation, _nothing, EVENTS, request.message, names_model=True)
+    return Stream(call, request.form.result_of)
 
 
-def submit(painting: Painting[T]) -> Call[answers.JobState]:
+def submit(request: PictureRequest[T]) -> Call[answers.JobState]:
     """Leave the work to the service."""
 
     def message() -> Message:
-        return {"operation": painting.operation, "request": painting.message()}
+        return {"operation": request.operation, "request": request.message()}
 
     read = reading.reader(answers.JobState)
-    return Call("POST", "jobs", read, message=message, names_model=True, passing=SURELY_NOT_TAKEN)
+    return Call("POST", "jobs", read, message=message, names_model=True, retryable=NOT_ACCEPTED)
 
 
 def job_state(id: str) -> Call[answers.JobState]:
@@ -146,9 +146,9 @@ def job_events(id: str) -> Stream[None]:
     return Stream(Call("GET", _below("jobs", id, "events"), _nothing, EVENTS), lambda pictures: None, resumes=True)
 
 
-def job_result(id: str, wanted: Wanted[T]) -> Call[T]:
+def job_result(id: str, form: ResultForm[T]) -> Call[T]:
     """Take the result of a job that is done."""
-    return Call("GET", _below("jobs", id, "result"), wanted.read, wanted.accept)
+    return Call("GET", _below("jobs", id, "result"), form.read, form.accept)
 
 
 def cancel_job(id: str) -> Call[None]:
@@ -218,5 +218,7 @@ def _nothing(response: httpx.Response) -> None:
     return None
 
 
-ONE = Wanted(IMAGE, reading.picture, reading.first)
-ALL: Wanted[Frames] = Wanted(JSON, lambda response: reading.pictures(response.content), lambda pictures: pictures)
+ONE = ResultForm(IMAGE, reading.picture, reading.first)
+ALL: ResultForm[Frames] = ResultForm(
+    JSON, lambda response: reading.pictures(response.content), lambda pictures: pictures
+)

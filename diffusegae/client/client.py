@@ -10,13 +10,13 @@ import httpx
 
 from . import calls
 from .answers import Code, GalleryItem, Health, JobState, ModelInfo, Progress, Schema
-from .calls import Call, Painting, Stream, Wanted
+from .calls import Call, PictureRequest, ResultForm, Stream
 from .errors import ClientError, NotFoundError
 from .events import read_events
 from .operations import Animations, EncodeOptions, Operations
 from .pictures import Picture, PictureLike
 from .reading import Frames
-from .retry import Patience, Retries
+from .retry import Attempts, Retries
 from .wire import Wire
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Client(Animations[Picture, Frames]):
             address: http(s)://host[:port][/prefix] of the service, without /v1.
             token: bearer token, if the service asks for one.
             model: name of the served model to ask; None leaves it to the service.
-            timeout: seconds of silence after which a request is given up.
+            timeout: seconds of silence after which a request fails.
             retries: when a request is sent again; `Retries()` if None.
             transport: how requests travel, instead of httpx's own.
             sleep: what waits between attempts.
@@ -60,14 +60,14 @@ class Client(Animations[Picture, Frames]):
         self.follow = Follow(self._connection)
         self.jobs = Jobs(self._connection)
 
-    def _one(self, painting: Painting[Picture]) -> Picture:
-        return self._connection.run(calls.ask(painting))
+    def _one(self, request: PictureRequest[Picture]) -> Picture:
+        return self._connection.run(calls.ask(request))
 
-    def _many(self, painting: Painting[Frames]) -> Frames:
-        return self._connection.run(calls.ask(painting))
+    def _many(self, request: PictureRequest[Frames]) -> Frames:
+        return self._connection.run(calls.ask(request))
 
     def encode(self, source: PictureLike, *, noise: bool = False, **options: Unpack[EncodeOptions]) -> Code:
-        """Read a picture's code, and with `noise` the x_T that brings back its details too."""
+        """Read a picture's code, and with `noise` the x_T that holds its details, too."""
         return self._connection.run(calls.encode(source, noise, options))
 
     def schema(self) -> Schema:
@@ -128,30 +128,30 @@ class Connection:
     def run(self, call: Call[T]) -> T:
         """Return the result of a call."""
         body = call.body()
-        patience = self._wire.retries.begin(call.passing)
+        attempts = self._wire.retries.begin(call.retryable)
         while True:
             try:
                 with self._wire.explained():
-                    response = self._http.send(self._wire.request(call, body, patience.seconds_left))
+                    response = self._http.send(self._wire.request(call, body, attempts.seconds_left))
                 return call.result(response)
             except ClientError as error:
-                self._sleep(patience.pause(error))
+                self._sleep(attempts.pause(error))
 
     def follow(self, stream: Stream[T]) -> Generator[Progress | T, None, None]:
         """Yield progress, and the result last."""
         body = stream.call.body()
-        patience = self._wire.retries.begin(stream.passing)
+        attempts = self._wire.retries.begin(stream.retryable)
         while True:
             try:
-                yield from self._follow_once(stream, body, patience)
+                yield from self._follow_once(stream, body, attempts)
                 return
             except ClientError as error:
-                self._sleep(patience.pause(error))
+                self._sleep(attempts.pause(error))
 
     def _follow_once(
-        self, stream: Stream[T], body: bytes | None, patience: Patience
+        self, stream: Stream[T], body: bytes | None, attempts: Attempts
     ) -> Generator[Progress | T, None, None]:
-        request = self._wire.request(stream.call, body, patience.seconds_left)
+        request = self._wire.request(stream.call, body, attempts.seconds_left)
         with self._wire.explained(), closing(self._http.send(request, stream=True)) as response:
             if not response.is_success:
                 response.read()
@@ -160,7 +160,7 @@ class Connection:
             for event in read_events(response.iter_bytes()):
                 answer = stream.take(event)
                 if stream.resumes:
-                    patience.renew()
+                    attempts.renew()
                 if answer is not None:
                     yield answer
                 if event.name == calls.DONE:
@@ -182,11 +182,11 @@ class Follow(Operations[Generator[Progress | Picture, None, None], Generator[Pro
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def _one(self, painting: Painting[Picture]) -> Generator[Progress | Picture, None, None]:
-        return self._connection.follow(calls.watch(painting))
+    def _one(self, request: PictureRequest[Picture]) -> Generator[Progress | Picture, None, None]:
+        return self._connection.follow(calls.watch(request))
 
-    def _many(self, painting: Painting[Frames]) -> Generator[Progress | Frames, None, None]:
-        return self._connection.follow(calls.watch(painting))
+    def _many(self, request: PictureRequest[Frames]) -> Generator[Progress | Frames, None, None]:
+        return self._connection.follow(calls.watch(request))
 
 
 class Job(Generic[T]):
@@ -196,9 +196,9 @@ class Job(Generic[T]):
         id: by which `Jobs.reopen` finds it again, from anywhere.
     """
 
-    def __init__(self, connection: Connection, id: str, wanted: Wanted[T]) -> None:
+    def __init__(self, connection: Connection, id: str, form: ResultForm[T]) -> None:
         self.id = id
-        self._connection, self._wanted = connection, wanted
+        self._connection, self._form = connection, form
 
     def __repr__(self) -> str:
         return f"Job({self.id!r})"
@@ -223,7 +223,7 @@ class Job(Generic[T]):
 
     def result(self) -> T:
         """Return the result; ConflictError while it is not there."""
-        return self._connection.run(calls.job_result(self.id, self._wanted))
+        return self._connection.run(calls.job_result(self.id, self._form))
 
     def cancel(self) -> None:
         """End it and have it forgotten; one that is unknown already is no error."""
@@ -241,8 +241,8 @@ class Jobs(Animations[Job[Picture], Job[Frames]]):
         """Return a job that was submitted elsewhere; its result is a tuple of pictures, one for a single picture."""
         return Job(self._connection, id, calls.ALL)
 
-    def _one(self, painting: Painting[Picture]) -> Job[Picture]:
-        return Job(self._connection, self._connection.run(calls.submit(painting)).id, painting.wanted)
+    def _one(self, request: PictureRequest[Picture]) -> Job[Picture]:
+        return Job(self._connection, self._connection.run(calls.submit(request)).id, request.form)
 
-    def _many(self, painting: Painting[Frames]) -> Job[Frames]:
-        return Job(self._connection, self._connection.run(calls.submit(painting)).id, painting.wanted)
+    def _many(self, request: PictureRequest[Frames]) -> Job[Frames]:
+        return Job(self._connection, self._connection.run(calls.submit(request)).id, request.form)

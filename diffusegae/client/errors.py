@@ -1,4 +1,4 @@
-"""What can go wrong between a caller and the service: one tree of errors, each with the remedy.
+"""The errors between a caller and the service: one tree, each with the remedy.
 
 A `ClientError` is one of
 
@@ -30,7 +30,7 @@ class ClientError(Exception):
 
 
 class InputError(ClientError, ValueError):
-    """What was given cannot be sent, or saved as asked."""
+    """An input that cannot be sent, or not saved as asked."""
 
 
 class TransportError(ClientError):
@@ -112,8 +112,8 @@ def kind_of(status: int) -> type[ServiceError]:
 def from_problem(problem: Any, status: int = 500, retry_after: float | None = None) -> ServiceError:
     """Turn a problem+json object into an error; `status` counts where the object has none."""
     fields = problem if isinstance(problem, dict) else {"detail": str(problem)}
-    told = fields.get("status")
-    status = told if isinstance(told, int) else status
+    stated = fields.get("status")
+    status = stated if isinstance(stated, int) else status
     title, detail = str(fields.get("title") or "Problem"), str(fields.get("detail") or "")
     return kind_of(status)(status, str(fields.get("type") or "about:blank"), title, detail, retry_after)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .answers import NoiseMap
-from .calls import ALL, ONE, Message, Painting, picture_text
+from .calls import ALL, ONE, Message, PictureRequest, picture_text
 from .errors import InputError
 from .pictures import Picture, PictureLike, as_base64
 from .reading import Frames
@@ -25,7 +25,7 @@ Sampler = Literal["ddim", "dpm++"]
 
 
 class Sampling(TypedDict, total=False):
-    """How pictures are made; what is left out is the model's own.
+    """The sampling options of pictures; the model's own where left out.
 
     steps: network calls of one sampling or inversion, at most the schema's max_steps.
     sampler: DDIM or DPM-Solver++(2M).
@@ -40,7 +40,7 @@ class Sampling(TypedDict, total=False):
 
 
 class EncodeOptions(TypedDict, total=False):
-    """How the noise of a picture is inferred: `steps` and `sampler` as in `Sampling`."""
+    """The options of inferring the noise of a picture: `steps` and `sampler` as in `Sampling`."""
 
     steps: int
     sampler: Sampler
@@ -60,10 +60,10 @@ class Operations(ABC, Generic[One, Many]):
     """
 
     @abstractmethod
-    def _one(self, painting: Painting[Picture]) -> One: ...
+    def _one(self, request: PictureRequest[Picture]) -> One: ...
 
     @abstractmethod
-    def _many(self, painting: Painting[Frames]) -> Many: ...
+    def _many(self, request: PictureRequest[Frames]) -> Many: ...
 
     def edit(
         self,
@@ -96,7 +96,7 @@ class Operations(ABC, Generic[One, Many]):
                 **options,
             )
 
-        return self._one(Painting("edit", message, ONE))
+        return self._one(PictureRequest("edit", message, ONE))
 
     def recombine(
         self,
@@ -119,7 +119,7 @@ class Operations(ABC, Generic[One, Many]):
             noise = _noise(x_T)
             return _present(donors=_pictures(donors), values=dict(values or {}), x_T=noise, **options)
 
-        return self._one(Painting("recombine", message, ONE))
+        return self._one(PictureRequest("recombine", message, ONE))
 
     def interpolate(
         self,
@@ -135,15 +135,15 @@ class Operations(ABC, Generic[One, Many]):
         The result is `frames` pictures, the source's reconstruction first.
         """
         message = _interpolation(source, target, attributes, frames, options)
-        return self._many(Painting("interpolate", message, ALL))
+        return self._many(PictureRequest("interpolate", message, ALL))
 
     def reconstruct(self, source: PictureLike, *, x_T: Noise = "inferred", **options: Unpack[Options]) -> One:
-        """Bring a picture back through the model."""
+        """Reconstruct a picture through the model."""
 
         def message() -> Message:
             return {"source": picture_text(source, "source"), "x_T": x_T, **options}
 
-        return self._one(Painting("reconstruct", message, ONE))
+        return self._one(PictureRequest("reconstruct", message, ONE))
 
     def decode(self, parts: Mapping[str, ArrayLike], *, x_T: NoiseMap | None = None, **options: Unpack[Options]) -> One:
         """Make the picture of a code.
@@ -158,7 +158,7 @@ class Operations(ABC, Generic[One, Many]):
             numbers = {name: _numbers(part, f"parts.{name}") for name, part in parts.items()}
             return {"parts": numbers, "x_T": _noise(x_T), **options}
 
-        return self._one(Painting("decode", message, ONE))
+        return self._one(PictureRequest("decode", message, ONE))
 
 
 class Animations(Operations[One, Many]):
@@ -178,7 +178,7 @@ class Animations(Operations[One, Many]):
         """Interpolate into one moving picture that shows each frame for `seconds`, .02 to 5."""
         options = {**sampling, "format": format, "seconds": seconds}
         message = _interpolation(source, target, attributes, frames, options)
-        return self._one(Painting("interpolate", message, ONE))
+        return self._one(PictureRequest("interpolate", message, ONE))
 
 
 def _interpolation(
@@ -201,7 +201,7 @@ def _interpolation(
 
 
 def _present(**fields: Any) -> Message:
-    """Leave out empty mappings: the service judges only what was given."""
+    """Leave out empty mappings: the service checks only the fields that are there."""
     return {name: value for name, value in fields.items() if value != {}}
 
 

@@ -82,7 +82,7 @@ PictureLike = str | os.PathLike[str] | bytes | Pixels | Image.Image | Picture
 def encoded(picture: object, where: str) -> bytes:
     """Return a `PictureLike` as the bytes of a file; `where` names it in errors.
 
-    Files and bytes go as they are, the service judges them; pixels and Pillow images go as PNG, upright, and what is
+    Files and bytes go as they are, the service checks them; pixels and Pillow images go as PNG, upright, and what is
     transparent in them stays so, for the model has a background of its own.
 
     Raises:

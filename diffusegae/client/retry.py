@@ -1,4 +1,4 @@
-"""When a call is tried again, and after how long: exponential back-off with full jitter, bounded in number and time.
+"""Retries: exponential back-off with full jitter, bounded in number and time.
 
 Everything but the submission of a job is a pure function of its content and seed, so it can be sent again whatever
 became of it. A job is only submitted again when it surely was not taken: no connection came about, or the service
@@ -20,10 +20,10 @@ from .errors import (
     UnreachableError,
 )
 
-Passing = tuple[type[ClientError], ...]
-PASSING: Passing = (UnreachableError, BrokenConnectionError, TooManyRequestsError, UnavailableError)
-SURELY_NOT_TAKEN: Passing = (UnreachableError, TooManyRequestsError)
-RESUMABLE: Passing = (*PASSING, TimedOutError)  # work that goes on without us is only looked at again
+Retryable = tuple[type[ClientError], ...]
+RETRYABLE: Retryable = (UnreachableError, BrokenConnectionError, TooManyRequestsError, UnavailableError)
+NOT_ACCEPTED: Retryable = (UnreachableError, TooManyRequestsError)
+RESUMABLE: Retryable = (*RETRYABLE, TimedOutError)  # work that goes on without us is only looked at again
 
 
 @dataclass(frozen=True)
@@ -49,20 +49,20 @@ class Retries:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)}; expected seconds above 0")
 
-    def begin(self, passing: Passing = PASSING) -> "Patience":
-        """Return what is left of the policy for one call that begins now; `passing` errors are worth another try."""
-        return Patience(self, passing)
+    def begin(self, retryable: Retryable = RETRYABLE) -> "Attempts":
+        """Return the attempts of a call that begins now; it is tried again after `retryable` errors."""
+        return Attempts(self, retryable)
 
 
-class Patience:
-    """What is left of a policy for one call."""
+class Attempts:
+    """The attempts of one call that are left under a policy."""
 
-    def __init__(self, policy: Retries, passing: Passing) -> None:
-        self._policy, self._passing = policy, passing
+    def __init__(self, policy: Retries, retryable: Retryable) -> None:
+        self._policy, self._retryable = policy, retryable
         self.renew()
 
     def renew(self) -> None:
-        """Begin anew, since the call came further than before."""
+        """Start over, since the call came further than before."""
         self._failures = 0
         self._end = self._policy.clock() + self._policy.deadline
 
@@ -74,7 +74,7 @@ class Patience:
     def pause(self, error: ClientError) -> float:
         """Return how many seconds to wait before the next attempt; raise the error itself when there is none."""
         self._failures += 1
-        if error.is_final or not isinstance(error, self._passing) or self._failures >= self._policy.attempts:
+        if error.is_final or not isinstance(error, self._retryable) or self._failures >= self._policy.attempts:
             raise error
         seconds = self._policy.draw() * min(self._policy.longest, self._policy.first * 2.0 ** (self._failures - 1))
         if isinstance(error, ServiceError):

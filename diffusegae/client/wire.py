@@ -17,13 +17,13 @@ AGENT = "diffusegae-client"
 
 @dataclass(frozen=True)
 class Wire:
-    """Where the service is and how it is asked.
+    """The settings of a connection: the service's address and the way to call it.
 
     Attributes:
         address: http(s)://host[:port][/prefix] of the service, without /v1.
         token: sent as bearer token; None sends none.
         model: name of the served model that is asked; None leaves it to the service.
-        timeout: seconds of silence after which a request is given up.
+        timeout: seconds of silence after which a request fails.
         retries: when a request is sent again.
     """
 
@@ -47,7 +47,7 @@ class Wire:
             raise InputError(f"timeout={self.timeout}; expected seconds above 0")
 
     def request(self, call: Call[Any], body: bytes | None, seconds_left: float) -> httpx.Request:
-        """Return the request of a call, which is given up at the latest when no time is left."""
+        """Return the request of a call, which times out at the latest when no time is left."""
         seconds = min(self.timeout, seconds_left)
         timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds), pool=None)  # the pool's queue is ours
         headers = {"Accept": call.accept, "User-Agent": AGENT}

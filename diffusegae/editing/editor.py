@@ -20,11 +20,23 @@ from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion import samplers
 from diffusegae.diffusion.process import Denoise, from_prediction, noise_for_seeds
 from diffusegae.diffusion.schedule import schedule_of
-from diffusegae.editing import recipes
 from diffusegae.editing.cudnn import NO_TF32
+from diffusegae.editing.edits import (
+    Edit,
+    Encode,
+    Generate,
+    InferNoise,
+    Interpolate,
+    Invert,
+    ModelCall,
+    Noise,
+    Operation,
+    Recombine,
+    Reconstruct,
+    Seeds,
+)
 from diffusegae.editing.method import Codes, Images
 from diffusegae.editing.network import Network, suited_to
-from diffusegae.editing.recipes import Change, Encode, Generate, InferNoise, Need, Noise, Recipe
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import AttributeSchema
 
@@ -76,7 +88,7 @@ class Editor:
         return other
 
     def warm_up(self) -> None:
-        """Do now what the first requests would wait for: record the network's calls, choose the encoder's kernels."""
+        """Warm up before the first request: record the network's calls, choose the encoder's kernels."""
         began = time.monotonic()
         self.network.warm_up(self.config.model)
         self.encode(torch.zeros(1, 3, self.image_size, self.image_size))
@@ -117,56 +129,53 @@ class Editor:
         """Return images of codes from the noise of each image's seed."""
         return self.generate(codes, self.noise(seeds))
 
-    def noise(self, seeds: Sequence[int]) -> Noise:
-        """Return x_T ~ N(0, I), one per seed."""
-        return noise_for_seeds(seeds, (3, self.image_size, self.image_size), self.device)
+    def noise(self, x_T: Noise | Seeds) -> Noise:
+        """Return x_T as it is given, or x_T ~ N(0, I), one per seed."""
+        return (
+            x_T if isinstance(x_T, Tensor) else noise_for_seeds(x_T, (3, self.image_size, self.image_size), self.device)
+        )
 
     def reconstruct(self, images: Images, seeds: Sequence[int] | None = None) -> Images:
-        """Return the images as the model brings them back: from inferred x_T, or from the noise of seeds if given."""
-        return self.follow(recipes.reconstruction(images, self._noise_or_none(seeds)))
+        """Return the model's reconstructions: from inferred x_T, or from the noise of seeds if given."""
+        return self.perform(Reconstruct(images, seeds))
 
     def edit(self, source: Images, donors: Mapping[str, Images], seeds: Sequence[int] | None = None) -> Images:
         """Return the source with each named attribute taken from its donor (replacement, Fig. 6).
 
         x_T is inferred from the source, or drawn from seeds if given.
         """
-        changes = {name: Change(donor) for name, donor in donors.items()}
-        return self.follow(recipes.edit(self.schema, source, changes, self._noise_or_none(seeds)))
+        return self.perform(Edit(source, donors, x_T=seeds))
 
     def edit_each(self, source: Images, changes: Sequence[Mapping[str, Images]]) -> list[Images]:
         """Return the source after each change, a donor by attribute (none: unedited); x_T is inferred once."""
-        x_T = self.follow(recipes.noise_of(source))
-        edits = [{name: Change(donor) for name, donor in change.items()} for change in changes]
-        return [self.follow(recipes.edit(self.schema, source, edit, x_T)) for edit in edits]
+        x_T = self.perform(Invert(source))
+        return [self.perform(Edit(source, donors, x_T=x_T)) for donors in changes]
 
     def recombine(self, donors: Mapping[str, Images], seeds: Sequence[int]) -> Images:
         """Return images whose every attribute comes from its own donor, from the noise of seeds (Fig. 7)."""
-        return self.follow(recipes.recombination(self.schema, donors, self.noise(seeds)))
+        return self.perform(Recombine(donors, seeds))
 
     def interpolate(self, source: Images, target: Images, names: Sequence[str], frames: int) -> list[Images]:
         """Return `frames` images from source to target: Lerp of the named parts, Slerp of x_T (section 4.4)."""
-        images = self.follow(recipes.interpolation(self.schema, source, target, names, frames))
-        return list(images.split(len(source)))
+        return list(self.perform(Interpolate(source, target, names, frames)).split(len(source)))
 
     @torch.inference_mode()
-    def follow(self, recipe: Recipe) -> Tensor:
-        """Do what a recipe asks for, one need after another, and return what it returns."""
+    def perform(self, operation: Operation) -> Tensor:
+        """Answer the model calls of an operation, one after another, and return its result."""
+        calls = operation.calls(self.schema)
         try:
-            need = next(recipe)
+            call = next(calls)
             while True:
-                need = recipe.send(self._satisfy(need))
+                call = calls.send(self._answer(call))
         except StopIteration as end:
             result: Tensor = end.value
             return result
 
-    def _satisfy(self, need: Need) -> Tensor:
-        match need:
+    def _answer(self, call: ModelCall) -> Tensor:
+        match call:
             case Encode():
-                return self.encode(need.images)
+                return self.encode(call.images)
             case InferNoise():
-                return self.infer_noise(need.images, need.codes)
+                return self.infer_noise(call.images, call.codes)
             case Generate():
-                return self.generate(need.codes, need.x_T)
-
-    def _noise_or_none(self, seeds: Sequence[int] | None) -> Noise | None:
-        return None if seeds is None else self.noise(seeds)
+                return self.generate(call.codes, self.noise(call.x_T))

@@ -1,4 +1,4 @@
-"""How an editor calls its UNet: eagerly in float32 on a CPU, in half precision and as CUDA graphs on a GPU."""
+"""The calls of an editor's UNet: eagerly in float32 on a CPU, in half precision and as CUDA graphs on a GPU."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""Keeping pace with a GPU: launches run ahead of what they launch, and who joins late would wait for all of it."""
+"""The pace of launches on a GPU: they run ahead of the kernels, and a late request would wait for all of them."""
 
 from collections import deque
 

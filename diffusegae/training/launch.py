@@ -14,10 +14,12 @@ import json
 import logging
 import math
 import time
+from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict
 from ray.air.result import Result
 from ray.train import TrainingFailedError
+from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
@@ -48,10 +50,35 @@ REPORTING = {  # don't change the result
 RAY_SNAPSHOT = "checkpoint_manager_snapshot.json"
 DONE, ADDRESSES = "done.json", ("checkpoint", "last", "best")
 WORKER_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}
+HARMLESS = "safe to ignore"  # in warnings with a traceback, where a busy machine answers a resource request too late
+HARMLESS_LOGGERS = tuple(
+    f"ray.train.v2._internal.execution.scaling_policy.{name}" for name in ("autoscaling_coordinator_client", "elastic")
+)
 
 
 class LaunchError(RuntimeError):
     """A run that can't start or go on: its name belongs to another config, or its workers failed too often."""
+
+
+class QuietRetries(UserCallback):
+    """Hides the warnings that Ray Train itself calls safe to ignore, and no others.
+
+    Takes effect where it is unpickled: in the controller's process, before that asks for resources.
+    """
+
+    def __reduce__(self) -> tuple[Callable[[], "QuietRetries"], tuple[()]]:
+        """Have the warnings hidden where the copy arrives."""
+        return _quiet, ()
+
+
+def _quiet() -> QuietRetries:
+    for name in HARMLESS_LOGGERS:
+        logging.getLogger(name).addFilter(_matters)
+    return QuietRetries()
+
+
+def _matters(record: logging.LogRecord) -> bool:
+    return HARMLESS not in record.getMessage()
 
 
 class StageDone(BaseModel):
@@ -260,6 +287,7 @@ def _trainer(job: TrainingJob, folder: str) -> TorchTrainer:
             ),
             worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},
             logging_config=LoggingConfig(log_level="WARNING"),
+            callbacks=[QuietRetries()],
         ),
     )
 

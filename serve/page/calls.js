@@ -3,7 +3,7 @@
 import { copy, el } from "./dom.js";
 import { curlOf, requestOf } from "./request.js";
 import { hasOwn } from "./share.js";
-import { missing, recipe, subscribe } from "./store.js";
+import { missing, operation, subscribe } from "./store.js";
 
 const FILMS = { png: "Frames side by side", apng: "Film as APNG", gif: "Film as GIF" };
 let list, own;
@@ -23,12 +23,12 @@ function refresh() {
   list.parentElement.hidden = !isReady;
   if (!isReady) return;
   const films = Object.entries(FILMS).map(([format, title]) => ({ title, format }));
-  const calls = recipe.mode === "interpolate" ? films : [{ title: "", format: recipe.options.format }];
+  const calls = operation.mode === "interpolate" ? films : [{ title: "", format: operation.options.format }];
   list.replaceChildren(...calls.map(makeCall));
 }
 
 function makeCall({ title, format }) {
-  const text = curlOf(requestOf(recipe, { format }), format);
+  const text = curlOf(requestOf(operation, { format }), format);
   const button = el("button.quiet", { type: "button", onclick: () => copy(text, "Command copied") }, "Copy");
   button.setAttribute("aria-label", `Copy the command${title && `: ${title}`}`);
   const code = el("pre", { tabIndex: 0, role: "region", aria: { label: title || "Command" } }, text);

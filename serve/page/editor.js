@@ -1,9 +1,9 @@
-// The recipe: source and target, and one row per attribute that says where it comes from.
+// The operation: source and target, and one row per attribute that says where it comes from.
 
 import { $, el } from "./dom.js";
 import { pictureOf } from "./pictures.js";
 import { activate, makeSlot } from "./slots.js";
-import { attributes, changed, changes, missing, names, recipe, subscribe, valuesOf, view } from "./store.js";
+import { attributes, changed, changes, missing, names, operation, subscribe, valuesOf, view } from "./store.js";
 
 const LEADS = {
   edit: "Keep what you like, change the rest.",
@@ -18,7 +18,7 @@ const TURN = 137.5; // degrees between the hues of neighbouring attributes: any 
 let refreshers = [];
 let built = "";
 
-/** Keep the recipe on the page equal to the store. */
+/** Keep the operation on the page equal to the store. */
 export function openEditor() {
   subscribe(refresh);
 }
@@ -27,7 +27,7 @@ export function openEditor() {
 export const hueOf = (name) => String((255 + names().indexOf(name) * TURN) % 360);
 
 function refresh() {
-  const wanted = `${recipe.mode} ${JSON.stringify(attributes())}`;
+  const wanted = `${operation.mode} ${JSON.stringify(attributes())}`;
   if (wanted !== built) {
     built = wanted;
     build();
@@ -40,11 +40,11 @@ function refresh() {
 
 function build() {
   refreshers = [];
-  $("#lead").textContent = LEADS[recipe.mode];
-  $("#run").textContent = VERBS[recipe.mode];
-  const ends = { edit: ["source"], recombine: [], interpolate: ["source", "target"] }[recipe.mode];
+  $("#lead").textContent = LEADS[operation.mode];
+  $("#run").textContent = VERBS[operation.mode];
+  const ends = { edit: ["source"], recombine: [], interpolate: ["source", "target"] }[operation.mode];
   $("#ends").replaceChildren(...ends.map(makeEnd));
-  const rows = recipe.mode === "interpolate" ? [makeTravel(), makeFrames()] : names().map(makeRow);
+  const rows = operation.mode === "interpolate" ? [makeTravel(), makeFrames()] : names().map(makeRow);
   $("#rows").replaceChildren(...rows);
 }
 
@@ -53,7 +53,7 @@ function makeEnd(slot) {
   const { node, refresh: refreshSlot } = makeSlot(slot, "large");
   const labels = el("dl.labels");
   refreshers.push(refreshSlot, () => {
-    const picture = pictureOf(recipe[slot]);
+    const picture = pictureOf(operation[slot]);
     const known = Object.entries(picture?.labels ?? {});
     const lines = known.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
     if (picture?.own) lines.push(el("dt", {}, "own picture"), el("dd", {}, picture.name));
@@ -64,9 +64,9 @@ function makeEnd(slot) {
 
 /** A row of an attribute: keep it, take it from a picture, or take a value by name. */
 function makeRow(name) {
-  const change = () => recipe[recipe.mode][name];
+  const change = () => operation[operation.mode][name];
   const takes = Object.keys(TAKES).filter(
-    (take) => (take !== "keep" || recipe.mode === "edit") && (take !== "value" || valuesOf(name).length),
+    (take) => (take !== "keep" || operation.mode === "edit") && (take !== "value" || valuesOf(name).length),
   );
   const kept = el("span.kept");
   const row = el("fieldset.row", { data: { attribute: name } }, el("legend", {}, el("span.dot"), el("span", {}, name, kept)));
@@ -76,7 +76,7 @@ function makeRow(name) {
   const value = valuesOf(name).length ? makeValue(name, change) : null;
   const body = el("div.row-body", {}, slot, value?.node, now);
   row.append(makeTakes(name, takes, change), body);
-  if (recipe.mode === "edit") row.append(makeStrength(name, change));
+  if (operation.mode === "edit") row.append(makeStrength(name, change));
   refreshers.push(refreshSlot, () => {
     const { take } = change();
     row.dataset.take = take;
@@ -84,7 +84,7 @@ function makeRow(name) {
     slot.hidden = take !== "picture";
     if (value) value.refresh(take === "value");
     body.hidden = take === "keep";
-    kept.textContent = take === "keep" ? ` ${pictureOf(recipe.source)?.labels[name] ?? ""}` : "";
+    kept.textContent = take === "keep" ? ` ${pictureOf(operation.source)?.labels[name] ?? ""}` : "";
     now.replaceChildren(...wording(name, change()));
   });
   return row;
@@ -96,7 +96,7 @@ function makeTakes(name, takes, change) {
     const radio = el("input", { type: "radio", name: `take:${name}`, value: take });
     radio.addEventListener("click", () => { // not change: a second click on Picture means its slot again
       change().take = take;
-      if (take !== "keep" && recipe.mode === "edit") view.inHand = name;
+      if (take !== "keep" && operation.mode === "edit") view.inHand = name;
       if (take === "picture") activate(`donor:${name}`);
       else changed();
     });
@@ -107,7 +107,7 @@ function makeTakes(name, takes, change) {
 
 /** What the row comes to, in words: `meadow → harbour`. */
 function wording(name, { take, donor, value }) {
-  const before = recipe.mode === "edit" ? pictureOf(recipe.source)?.labels[name] : "";
+  const before = operation.mode === "edit" ? pictureOf(operation.source)?.labels[name] : "";
   const giver = pictureOf(donor);
   const after = take === "value" ? "" : giver ? (giver.labels[name] ?? (giver.own ? giver.name : "")) : "choose below";
   const arrow = before && (after || take === "value") ? [el("span.was", {}, before), " → "] : [];
@@ -129,7 +129,7 @@ function makeValue(name, change) {
   }
   field.addEventListener("input", () => {
     change().value = known.includes(field.value) ? field.value : "";
-    if (recipe.mode === "edit") view.inHand = name;
+    if (operation.mode === "edit") view.inHand = name;
     changed();
   });
   const node = el("span.value", {}, field, list);
@@ -174,13 +174,13 @@ function makeTravel() {
   for (const name of names()) {
     const box = el("input", { type: "checkbox", value: name });
     box.addEventListener("change", () => {
-      recipe.travel = names().filter((each) => (each === name ? box.checked : recipe.travel.includes(each)));
+      operation.travel = names().filter((each) => (each === name ? box.checked : operation.travel.includes(each)));
       changed();
     });
     const chip = el("label", {}, box, el("span", {}, el("span.dot"), name));
     chip.style.setProperty("--hue", hueOf(name));
     group.append(chip);
-    refreshers.push(() => (box.checked = recipe.travel.includes(name)));
+    refreshers.push(() => (box.checked = operation.travel.includes(name)));
   }
   row.append(group);
   return row;
@@ -190,23 +190,23 @@ function makeFrames() {
   const range = el("input", { type: "range", id: "frames", min: "2", step: "1" });
   const output = el("output", { htmlFor: "frames" });
   range.addEventListener("input", () => {
-    recipe.frames = Number(range.value);
+    operation.frames = Number(range.value);
     changed();
   });
   refreshers.push(() => {
-    output.textContent = String(recipe.frames);
-    range.value = String(recipe.frames);
-    range.style.setProperty("--filled", `${((recipe.frames - 2) / Math.max(1, Number(range.max) - 2)) * 100}%`);
+    output.textContent = String(operation.frames);
+    range.value = String(operation.frames);
+    range.style.setProperty("--filled", `${((operation.frames - 2) / Math.max(1, Number(range.max) - 2)) * 100}%`);
   });
   return el("div.strength.frames", {}, el("label", { htmlFor: "frames" }, "Frames"), range, output);
 }
 
 /** Say how many frames an interpolation may have. */
 export function limitFrames(most) {
-  recipe.frames = Math.min(recipe.frames, most);
+  operation.frames = Math.min(operation.frames, most);
   const range = $("#frames");
   if (range) range.max = String(most);
 }
 
 /** Whether there is anything to show strengths of. */
-export const inHand = () => (recipe.mode === "edit" ? changes().find(({ name }) => name === view.inHand) : undefined);
+export const inHand = () => (operation.mode === "edit" ? changes().find(({ name }) => name === view.inHand) : undefined);

@@ -23,7 +23,7 @@ async function open() {
   openOptions();
   openStage({ cancel, actions: makeActions(), below: [openPlayer(), openStrip(), openCalls()] });
   openTools();
-  $("#recipe").addEventListener("submit", (event) => {
+  $("#operation").addEventListener("submit", (event) => {
     event.preventDefault();
     run();
   });

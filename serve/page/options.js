@@ -1,7 +1,7 @@
 // Advanced: how the model samples, with which noise, and what the answer looks like. Only what the mode can use.
 
 import { $, el } from "./dom.js";
-import { changed, known, recipe, subscribe } from "./store.js";
+import { changed, known, operation, subscribe } from "./store.js";
 
 const NOISES = { inferred: "Inferred", random: "Random" };
 const STILLS = ["png", "jpeg", "webp"];
@@ -17,20 +17,20 @@ export function openOptions() {
 
 /** Draw another seed. */
 export function rollSeed() {
-  recipe.options.seed = String(Math.floor(Math.random() * SEEDS));
+  operation.options.seed = String(Math.floor(Math.random() * SEEDS));
   changed();
 }
 
 function refresh() {
   if (!known.schema) return;
-  const wanted = `${recipe.mode} ${known.schema.model}`;
+  const wanted = `${operation.mode} ${known.schema.model}`;
   if (wanted !== built) {
     built = wanted;
     refreshers = [];
-    const seeded = recipe.mode === "recombine" ? [] : recipe.mode === "edit" ? [noise(), seed()] : [];
+    const seeded = operation.mode === "recombine" ? [] : operation.mode === "edit" ? [noise(), seed()] : [];
     $("#options").replaceChildren(steps(), sampler(), ...seeded, size(), format());
     $("#dice-place")?.remove();
-    if (recipe.mode === "recombine") $(".go").before(el("div", { id: "dice-place" }, seed()));
+    if (operation.mode === "recombine") $(".go").before(el("div", { id: "dice-place" }, seed()));
     else $("#dice-place")?.remove();
   }
   for (const each of refreshers) each();
@@ -42,10 +42,10 @@ function labelled(text, field, note = null) {
 
 function bind(field, name) {
   field.addEventListener("change", () => {
-    recipe.options[name] = field.value;
+    operation.options[name] = field.value;
     changed();
   });
-  refreshers.push(() => (field.value = recipe.options[name]));
+  refreshers.push(() => (field.value = operation.options[name]));
   return field;
 }
 
@@ -67,7 +67,7 @@ function sampler() {
 function noise() {
   const note = el("small");
   refreshers.push(() => {
-    const isInferred = recipe.options.noise === "inferred";
+    const isInferred = operation.options.noise === "inferred";
     note.textContent = isInferred ? "Keeps the source’s details." : "Keeps only what the model encodes.";
   });
   return labelled("Noise x_T", choice("noise", Object.entries(NOISES)), note);
@@ -77,12 +77,12 @@ function seed() {
   const field = bind(el("input", { type: "text", inputMode: "numeric", pattern: "[0-9]{1,19}", id: "seed" }), "seed");
   field.addEventListener("change", () => {
     if (field.validity.valid && field.value) return;
-    recipe.options.seed = "0";
+    operation.options.seed = "0";
     changed();
   });
   const dice = el("button.dice", { type: "button", onclick: rollSeed, aria: { label: "Another seed" } }, "⚄");
   const node = el("div.option.seed", {}, el("label", { htmlFor: "seed" }, "Seed"), el("div.with-dice", {}, field, dice));
-  refreshers.push(() => (node.hidden = recipe.mode === "edit" && recipe.options.noise !== "random"));
+  refreshers.push(() => (node.hidden = operation.mode === "edit" && operation.options.noise !== "random"));
   return node;
 }
 

@@ -1,4 +1,4 @@
-// What was made in this session: a row of results, each of which brings its recipe back.
+// What was made in this session: a row of results, each of which brings its operation back.
 
 import { $, el } from "./dom.js";
 import { show, summary } from "./stage.js";
@@ -22,13 +22,13 @@ function refresh(current) {
 
 function makeCard(result, isCurrent) {
   const image = el("img.pixels", { src: result.urls.at(-1), alt: "" });
-  const words = summary(result.recipe);
+  const words = summary(result.operation);
   const card = el("button.card", { type: "button", aria: { pressed: String(isCurrent) } }, image, el("span", {}, words));
-  card.setAttribute("aria-label", `${result.recipe.mode}, ${words}. Show again`);
+  card.setAttribute("aria-label", `${result.operation.mode}, ${words}. Show again`);
   card.addEventListener("click", () => {
-    restore(result.recipe);
+    restore(result.operation);
     show(result);
-    load(result.recipe.mode === "interpolate" ? result.urls : []);
+    load(result.operation.mode === "interpolate" ? result.urls : []);
     for (const each of $("#past-row").children) each.setAttribute("aria-pressed", String(each === card));
   });
   return card;

@@ -4,7 +4,7 @@ import { sendPatiently } from "./api.js";
 import { calm, el, toast } from "./dom.js";
 import { formOf, requestOf } from "./request.js";
 import { onStage, showFrame, showProblem } from "./stage.js";
-import { recipe } from "./store.js";
+import { operation } from "./store.js";
 
 const ENDINGS = { apng: "png", gif: "gif" };
 let node, play, scrub, place, film, speed;
@@ -24,9 +24,9 @@ export function openPlayer() {
   place = el("output.place");
   speed = el("select", { aria: { label: "Seconds per frame" } });
   for (const seconds of ["0.05", "0.1", "0.2", "0.5"]) speed.append(el("option", { value: seconds }, `${seconds} s`));
-  speed.value = recipe.options.seconds;
+  speed.value = operation.options.seconds;
   speed.addEventListener("change", () => {
-    recipe.options.seconds = speed.value;
+    operation.options.seconds = speed.value;
     if (timer) start();
   });
   film = el("div.film-frames");
@@ -50,7 +50,7 @@ export function load(urls) {
   node.hidden = frames.length < 2;
   if (node.hidden) return;
   scrub.max = String(frames.length - 1);
-  speed.value = recipe.options.seconds;
+  speed.value = operation.options.seconds;
   film.replaceChildren(...frames.map(makeThumb));
   go(0);
   if (!calm()) start();
@@ -104,7 +104,7 @@ async function download(format, button) {
   button.disabled = true;
   toast(`Making the ${format.toUpperCase()}…`);
   try {
-    const request = requestOf(result.recipe, { format, seconds: speed.value });
+    const request = requestOf(result.operation, { format, seconds: speed.value });
     const options = { method: "POST", query: request.query, body: await formOf(request), headers: { Accept: "image/*" } };
     const response = await sendPatiently(request.path, options);
     save(await response.blob(), `interpolation.${ENDINGS[format]}`);

@@ -1,11 +1,11 @@
-// From a recipe to a request: the path and the parts of the form, which the page sends and the curl line spells.
+// From an operation to a request: the path and the parts of the form, which the page sends and the curl line spells.
 
 import { address, token } from "./api.js";
 import { bytesOf, pictureOf } from "./pictures.js";
-import { changes, known, names, recipe } from "./store.js";
+import { changes, known, names, operation } from "./store.js";
 
 /** Return `{path, query, parts}`; a part's content is a picture or text. */
-export function requestOf(of = recipe, overrides = {}) {
+export function requestOf(of = operation, overrides = {}) {
   const parts = [];
   const add = (name, content) => {
     if (content !== null && content !== undefined && content !== "") parts.push({ name, content });
@@ -61,8 +61,8 @@ export function curlOf({ path, query, parts }, format = "png") {
   return lines.join(" &&\n");
 }
 
-/** The query of GET gallery/{source}/truth for a recipe, null where the gallery cannot know the true picture. */
-export function truthOf(of = recipe) {
+/** The query of GET gallery/{source}/truth for an operation, null where the gallery cannot know the true picture. */
+export function truthOf(of = operation) {
   const wanted = changes(of);
   const first = of.mode === "edit" ? of.source : wanted.find((change) => change.take === "picture")?.donor;
   const start = pictureOf(first);

@@ -1,4 +1,4 @@
-// Running a recipe: progress as it comes, the result, and trying again when the service says when to come back.
+// Running an operation: progress as it comes, the result, and trying again when the service says when to come back.
 
 import { Problem, getPicture, pause as wait, stream } from "./api.js";
 import { announce, el } from "./dom.js";
@@ -17,7 +17,7 @@ let running = null;
 export const cancel = () => running?.abort();
 export const isRunning = () => running !== null;
 
-/** Do the recipe: progress as it comes, and again by itself when the service says when to come back. */
+/** Do the operation: progress as it comes, and again by itself when the service says when to come back. */
 export async function run() {
   const reason = missing();
   if (reason) return announce(reason);
@@ -73,18 +73,18 @@ async function make(of, signal) {
     if (event === "done") {
       await asked;
       const urls = data.images.map((image) => toUrl(image, data.format));
-      return { recipe: of, urls, truth, format: data.format, model: data.model, seconds: (performance.now() - started) / 1000 };
+      return { operation: of, urls, truth, format: data.format, model: data.model, seconds: (performance.now() - started) / 1000 };
     }
   }
 }
 
 function finish(result) {
   stage.show(result);
-  player.load(result.recipe.mode === "interpolate" ? result.urls : []);
+  player.load(result.operation.mode === "interpolate" ? result.urls : []);
   keep(result);
-  history.replaceState(null, "", toFragment(result.recipe));
-  announce(`${result.recipe.mode} done in ${result.seconds.toFixed(1)} seconds`);
-  if (result.recipe.mode === "edit") strip.arm();
+  history.replaceState(null, "", toFragment(result.operation));
+  announce(`${result.operation.mode} done in ${result.seconds.toFixed(1)} seconds`);
+  if (result.operation.mode === "edit") strip.arm();
 }
 
 /** Return a URL of what the edit should show, "" where nobody knows. */

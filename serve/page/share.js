@@ -1,13 +1,13 @@
-// Links: a recipe as the address's fragment and back. Own pictures are not in a link, because they stay on this page.
+// Links: an operation as the address's fragment and back. Own pictures are not in a link, because they stay on this page.
 
 import { pictureOf } from "./pictures.js";
-import { MODES, changes, fit, names, recipe, view } from "./store.js";
+import { MODES, changes, fit, names, operation, view } from "./store.js";
 
 const OPTIONS = { steps: "", sampler: "", seed: "0", noise: "inferred", size: "", format: "png", seconds: "0.1" };
 const OWN = "own";
 
-/** Return the fragment of a recipe. */
-export function toFragment(of = recipe) {
+/** Return the fragment of an operation. */
+export function toFragment(of = operation) {
   const query = new URLSearchParams({ mode: of.mode });
   const picture = (name, id) => id && query.append(name, pictureOf(id)?.own ? OWN : id);
   if (of.model) query.append("model", of.model);
@@ -26,8 +26,8 @@ export function toFragment(of = recipe) {
   return `#${query}`;
 }
 
-/** Whether a recipe holds pictures that a link cannot. */
-export function hasOwn(of = recipe) {
+/** Whether an operation holds pictures that a link cannot. */
+export function hasOwn(of = operation) {
   const used = [of.source, of.mode === "interpolate" ? of.target : "", ...changes(of).map((change) => change.donor)];
   return used.some((id) => pictureOf(id)?.own);
 }
@@ -35,11 +35,11 @@ export function hasOwn(of = recipe) {
 /** The model that a fragment names, "" when it names none. */
 export const modelIn = (fragment) => new URLSearchParams(fragment.slice(1)).get("model") ?? "";
 
-/** Fill the recipe from a fragment; returns a sentence on what the link could not bring, "" if it brought all. */
+/** Fill the operation from a fragment; returns a sentence on what the link could not bring, "" if it brought all. */
 export function fromFragment(fragment) {
   const query = new URLSearchParams(fragment.slice(1));
   if (!MODES.includes(query.get("mode"))) return "";
-  recipe.mode = query.get("mode");
+  operation.mode = query.get("mode");
   let lacking = "";
   const picture = (name) => {
     const id = query.get(name) ?? "";
@@ -49,22 +49,22 @@ export function fromFragment(fragment) {
       : "The link names a picture that this gallery does not have; choose another.";
     return "";
   };
-  if (query.has("source")) recipe.source = picture("source");
-  if (query.has("target")) recipe.target = picture("target");
-  if (query.has("frames")) recipe.frames = Number(query.get("frames")) || recipe.frames;
-  if (query.has("attribute")) recipe.travel = query.getAll("attribute");
-  if (recipe.mode !== "interpolate") for (const name of names()) readChange(name, query, picture);
-  for (const [name, usual] of Object.entries(OPTIONS)) recipe.options[name] = query.get(name) ?? usual;
+  if (query.has("source")) operation.source = picture("source");
+  if (query.has("target")) operation.target = picture("target");
+  if (query.has("frames")) operation.frames = Number(query.get("frames")) || operation.frames;
+  if (query.has("attribute")) operation.travel = query.getAll("attribute");
+  if (operation.mode !== "interpolate") for (const name of names()) readChange(name, query, picture);
+  for (const [name, usual] of Object.entries(OPTIONS)) operation.options[name] = query.get(name) ?? usual;
   fit();
-  view.inHand = recipe.mode === "edit" ? (changes()[0]?.name ?? "") : "";
+  view.inHand = operation.mode === "edit" ? (changes()[0]?.name ?? "") : "";
   return lacking;
 }
 
 function readChange(name, query, picture) {
-  const change = recipe[recipe.mode][name];
+  const change = operation[operation.mode][name];
   const strength = Number(query.get(`strength.${name}`) ?? 1);
-  if (recipe.mode === "edit") change.strength = strength >= 0 && strength <= 1 ? strength : 1;
+  if (operation.mode === "edit") change.strength = strength >= 0 && strength <= 1 ? strength : 1;
   if (query.has(`value.${name}`)) Object.assign(change, { take: "value", value: query.get(`value.${name}`) });
   else if (query.has(`donor.${name}`)) Object.assign(change, { take: "picture", donor: picture(`donor.${name}`) });
-  else if (recipe.mode === "edit") change.take = "keep";
+  else if (operation.mode === "edit") change.take = "keep";
 }

@@ -3,7 +3,7 @@
 import { $, $$, calm, el } from "./dom.js";
 import { describe, pictureOf } from "./pictures.js";
 import { truthOf } from "./request.js";
-import { changed, changes, isSame, known, recipe, subscribe } from "./store.js";
+import { changed, changes, isSame, known, operation, subscribe } from "./store.js";
 
 const NAMES = { edit: "Edit", recombine: "Recombination", interpolate: "Interpolation" };
 const LARGEST = 420; // CSS pixels of a tile
@@ -68,7 +68,7 @@ export function show(result) {
   changed();
 }
 
-/** Show the true picture of the recipe, once it is known. */
+/** Show the true picture of the operation, once it is known. */
 export function showTruth(url) {
   setPicture(parts.truth, url ?? "", "is-done");
   refresh();
@@ -96,12 +96,12 @@ export function bringIntoView() {
 }
 
 function refresh() {
-  const { mode } = recipe;
-  showEnd(parts.source, "Source", mode === "recombine" ? "" : recipe.source);
-  showEnd(parts.target, "Target", mode === "interpolate" ? recipe.target : "");
-  const isStale = Boolean(shown) && !isSame(shown.recipe, recipe);
+  const { mode } = operation;
+  showEnd(parts.source, "Source", mode === "recombine" ? "" : operation.source);
+  showEnd(parts.target, "Target", mode === "interpolate" ? operation.target : "");
+  const isStale = Boolean(shown) && !isSame(shown.operation, operation);
   parts.result.caption.textContent = NAMES[mode];
-  parts.result.image.alt = shown ? `${NAMES[mode]}: ${summary(shown.recipe)}` : "";
+  parts.result.image.alt = shown ? `${NAMES[mode]}: ${summary(shown.operation)}` : "";
   parts.result.node.classList.toggle("is-stale", isStale);
   parts.result.hint.textContent = isBusy || (shown && !isStale) ? "" : `Press ${$("#run").textContent}`;
   showTruthTile(isStale);
@@ -128,7 +128,7 @@ function showEnd(tile, title, id) {
   tile.image.alt = picture ? `${title}: ${describe(picture)}` : "";
 }
 
-/** Say what a recipe does: each changed attribute with what it becomes. */
+/** Say what an operation does: each changed attribute with what it becomes. */
 export function summary(of) {
   if (of.mode === "interpolate") return of.travel.join(", ");
   const giver = (change) => pictureOf(change.donor)?.labels[change.name] ?? "a picture";

@@ -4,7 +4,7 @@ import { sendPatiently } from "./api.js";
 import { announce, el, settle } from "./dom.js";
 import { inHand } from "./editor.js";
 import { fewSteps, formOf, requestOf } from "./request.js";
-import { changed, known, missing, recipe, snapshot, subscribe } from "./store.js";
+import { changed, known, missing, operation, snapshot, subscribe } from "./store.js";
 
 const STRENGTHS = [0, 0.25, 0.5, 0.75, 1];
 const CALM = 450; // milliseconds without a change before pictures are asked for
@@ -45,7 +45,7 @@ function makeFrame(strength) {
   const image = el("img.pixels", { alt: "", hidden: true });
   const button = el("button", { type: "button" }, el("span.frame", {}, image), el("span", {}, String(strength)));
   button.addEventListener("click", () => {
-    recipe.edit[inHand().name].strength = strength;
+    operation.edit[inHand().name].strength = strength;
     changed();
     announce(`Strength ${strength}`);
   });

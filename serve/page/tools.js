@@ -8,12 +8,12 @@ import { load, saveUrl } from "./player.js";
 import { cancel, isRunning, run } from "./run.js";
 import { hasOwn, toFragment } from "./share.js";
 import { hideProblem, onStage, show, showProblem } from "./stage.js";
-import { MODES, changed, known, recipe, subscribe } from "./store.js";
+import { MODES, changed, known, operation, subscribe } from "./store.js";
 
 /** Change the mode; what runs is cancelled. */
 function setMode(mode) {
   cancel();
-  recipe.mode = mode;
+  operation.mode = mode;
   changed();
   limitFrames(known.schema?.max_frames ?? 2);
   load([]);
@@ -23,12 +23,12 @@ function setMode(mode) {
 
 function refresh() {
   for (const tab of $$("[role=tab]")) {
-    const isChosen = tab.dataset.mode === recipe.mode;
+    const isChosen = tab.dataset.mode === operation.mode;
     tab.setAttribute("aria-selected", String(isChosen));
     tab.tabIndex = isChosen ? 0 : -1;
   }
-  $("#panel").setAttribute("aria-labelledby", `tab-${recipe.mode}`);
-  document.body.dataset.mode = recipe.mode;
+  $("#panel").setAttribute("aria-labelledby", `tab-${operation.mode}`);
+  document.body.dataset.mode = operation.mode;
 }
 
 /** Bring the tools to life. */
@@ -37,7 +37,7 @@ export function openTools() {
   $(".tabs").addEventListener("keydown", (event) => {
     const turn = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!turn) return;
-    const mode = MODES[(MODES.indexOf(recipe.mode) + turn + MODES.length) % MODES.length];
+    const mode = MODES[(MODES.indexOf(operation.mode) + turn + MODES.length) % MODES.length];
     setMode(mode);
     $(`#tab-${mode}`).focus();
   });
@@ -76,7 +76,7 @@ function openTheme() {
 export function makeActions() {
   const download = el("button.quiet", { type: "button" }, "Download");
   download.addEventListener("click", () => {
-    const { urls, format, recipe: of } = onStage();
+    const { urls, format, operation: of } = onStage();
     saveUrl(urls[0], `${of.mode}.${format === "jpeg" ? "jpg" : format}`);
   });
   const link = el("button.quiet", { type: "button", id: "copy-link" }, "Copy link");
@@ -84,7 +84,7 @@ export function makeActions() {
     history.replaceState(null, "", toFragment());
     copy(location.href, hasOwn() ? "Link copied, without your own pictures: they stay on this page" : "Link copied");
   });
-  subscribe(() => (download.hidden = !onStage() || recipe.mode === "interpolate"));
+  subscribe(() => (download.hidden = !onStage() || operation.mode === "interpolate"));
   return [download, link];
 }
 

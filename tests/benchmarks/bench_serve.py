@@ -27,14 +27,16 @@ from ray import serve
 
 from diffusegae.checkpoint import CheckpointMeta, Position, save_checkpoint
 from diffusegae.config.load import load_config
+from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
+from diffusegae.editing.edits import Reconstruct
 from diffusegae.images import encode_image
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.pixels import to_pixels, to_tensor
 from diffusegae.schema import Attribute, AttributeSchema
 from jobs.cli import PRESETS, connect
-from serve.replica import LoadedModel
-from serve.tasks import Painted, Reconstruct, Sampling
+from serve.models.replica import LoadedModel
+from serve.tasks import GeneratedImages, Task
 from tests.serve.running import ROOT, RunningService, register, running_service
 
 SHORT, MEDIUM, LONG = 5, 20, 100
@@ -77,7 +79,7 @@ def picture() -> np.ndarray[Any, Any]:
 
 
 def reconstruct(client: httpx.Client, url: str, pixels: np.ndarray[Any, Any], steps: int, noise: str) -> bytes:
-    """Have the service bring a picture back."""
+    """Have the service reconstruct a picture."""
     files = {"source": ("s.png", encode_image(pixels))}
     answer = client.post(f"{url}/v1/reconstruct", files=files, data={"steps": str(steps), "x_T": noise}, timeout=120)
     answer.raise_for_status()
@@ -178,18 +180,18 @@ class StaticBatcher:
         self._editor = editor
 
     @serve.batch(max_batch_size=STATIC_BATCH, batch_wait_timeout_s=0.005)
-    async def paint(self, tasks: list[Reconstruct]) -> list[Painted]:
+    async def generate(self, tasks: list[Task]) -> list[GeneratedImages]:
         """Do a batch off the event loop; all of it is answered when all of it is done."""
         return await asyncio.to_thread(self._do, tasks)
 
-    def _do(self, tasks: list[Reconstruct]) -> list[Painted]:
-        results: dict[int, Painted] = {}
+    def _do(self, tasks: list[Task]) -> list[GeneratedImages]:
+        results: dict[int, GeneratedImages] = {}
         for steps in {task.sampling.steps for task in tasks}:
             places = [place for place, task in enumerate(tasks) if task.sampling.steps == steps]
             quick = self._editor.with_sampling(self._editor.sampling.model_copy(update={"steps": steps}))
-            images = torch.stack([to_tensor(tasks[place].source) for place in places])
+            images = torch.cat([tasks[place].operation.source for place in places])
             pixels = to_pixels(quick.reconstruct(images, seeds=[0] * len(places)))
-            results |= {place: Painted(pixels[row : row + 1], "static") for row, place in enumerate(places)}
+            results |= {place: GeneratedImages(pixels[row : row + 1], "static") for row, place in enumerate(places)}
         return [results[place] for place in range(len(tasks))]
 
 
@@ -199,9 +201,9 @@ class Continuous:
     def __init__(self, editor: Editor) -> None:
         self._model = LoadedModel(editor, {}, "continuous", max_images=STATIC_BATCH, cache_bytes=0)
 
-    async def paint(self, task: Reconstruct) -> Painted:
+    async def generate(self, task: Task) -> GeneratedImages:
         """Do a task in company."""
-        return await self._model.paint(task)
+        return await self._model.generate(task)
 
 
 def measure_fairness(editor: Editor, seconds: float) -> None:
@@ -217,7 +219,7 @@ def measure_fairness(editor: Editor, seconds: float) -> None:
     }
     for _ in range(2):
         for name, handle in handles.items():
-            times.setdefault(name, []).extend(asyncio.run(_short_times(handle.paint.remote, seconds)))
+            times.setdefault(name, []).extend(asyncio.run(_short_times(handle.generate.remote, seconds)))
     serve.shutdown()
     ray.shutdown()
     continuous, static = (percentile(found, 99) for found in times.values())
@@ -226,14 +228,14 @@ def measure_fairness(editor: Editor, seconds: float) -> None:
     print(f"continuous ÷ static             {continuous / static:.3f}")
 
 
-async def _short_times(paint: Callable[[Reconstruct], Any], seconds: float) -> list[float]:
+async def _short_times(generate: Callable[[Task], Any], seconds: float) -> list[float]:
     times: list[float] = []
     stop = time.monotonic() + seconds
 
     async def ask(steps: int) -> None:
         while time.monotonic() < stop:
             started = time.perf_counter()
-            await paint(Reconstruct(picture(), 0, Sampling(steps, "ddim")))
+            await generate(Task(Reconstruct(to_tensor(picture())[None], [0]), SamplingConfig(steps=steps)))
             if steps == SHORT:
                 times.append(time.perf_counter() - started)
 

@@ -1,8 +1,8 @@
-"""Kill replicas of the service, swap its versions, overload and scale it under load, and check every answer.
+"""Kill replicas of the service, roll out versions, overload and scale it under load, and check every answer.
 
     python -m tests.chaos.serve --what model --minutes 10      a model replica is killed (kill -9) every 20 s
     python -m tests.chaos.serve --what ingress --minutes 10    an ingress replica is killed every 20 s
-    python -m tests.chaos.serve --what swap --times 20         two versions are swapped back and forth
+    python -m tests.chaos.serve --what rollout --times 20      two versions are rolled out in turn
     python -m tests.chaos.serve --what overload                four times as many requests per second as it can do
     python -m tests.chaos.serve --what scale                   from one replica to two and back
 
@@ -33,7 +33,7 @@ import psutil
 
 from diffusegae.checkpoint import read_meta, read_tensors, save_checkpoint
 from diffusegae.images import decode_image, encode_image
-from serve.control import APPLICATION, application_details
+from serve.deploy.control import APPLICATION, application_details
 from tests.serve.running import RunningService, register, running_service
 from tests.tiny import save_tiny_checkpoint, smoke_config, tiny_schema
 
@@ -200,20 +200,20 @@ def _tell_kills(deployment: str, kills: int, answers: Answers) -> None:
     print(f"  {answers.told}; p50 {median:.0f} ms, longest {longest:.1f} s")
 
 
-def swap_versions(service: RunningService, times: int) -> None:
-    """Swap versions 1 and 2 back and forth under load; every answer must be wholly of one."""
+def roll_out_versions(service: RunningService, times: int) -> None:
+    """Roll out versions 1 and 2 in turn under load; every answer must be wholly of one."""
     load = Load(service)
     for version in ("1", "2"):
-        _swap(service, version)
+        _roll_out(service, version)
         load.learn()
     with load.running(clients=3) as answers:
         for number in range(times):
-            _swap(service, "12"[number % 2])
-    print(f"{times} swaps under load: {answers.told}; by version {dict(answers.models)}")
+            _roll_out(service, "12"[number % 2])
+    print(f"{times} rollouts under load: {answers.told}; by version {dict(answers.models)}")
 
 
-def _swap(service: RunningService, version: str) -> None:
-    done = service.swap("--to", version)
+def _roll_out(service: RunningService, version: str) -> None:
+    done = service.rollout("--to", version)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -283,7 +283,7 @@ TWO_OF_EACH = ("min_replicas=2", "max_replicas=2", "ingress_min_replicas=2", "in
 ARGUMENTS = {
     "model": TWO_OF_EACH,
     "ingress": TWO_OF_EACH,
-    "swap": (),
+    "rollout": (),
     "overload": ("max_ongoing_requests=8", "max_queued_requests=8"),
     "scale": ("max_replicas=2", "target_ongoing_requests=4", "upscale_seconds=2", "downscale_seconds=5"),
 }
@@ -317,8 +317,8 @@ def main() -> None:
                 _tell_kills("Editor", *kill_replicas(service, "Editor", 60 * options.minutes, retries=0))
             case "ingress":
                 _tell_kills("Ingress", *kill_replicas(service, "Ingress", 60 * options.minutes, retries=1))
-            case "swap":
-                swap_versions(service, options.times)
+            case "rollout":
+                roll_out_versions(service, options.times)
             case "overload":
                 overload(service)
             case "scale":

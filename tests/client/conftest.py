@@ -8,8 +8,8 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from serve.api import create_api
-from serve.checks import Limits
+from serve.http.api import create_api
+from serve.http.checks import Limits
 from tests.client.fronts import AsyncFront, Front, SyncFront
 from tests.client.scripted_server import Script, scripted_server
 from tests.ports import free_port

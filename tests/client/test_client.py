@@ -27,8 +27,8 @@ from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
 from diffusegae.images import encode_image
 from diffusegae.pixels import to_pixels, to_tensor
-from serve.api import create_api
-from serve.checks import Limits
+from serve.http.api import create_api
+from serve.http.checks import Limits
 from serve.problems import Problem
 from tests.client.fronts import Front
 from tests.serve.conftest import LocalService
@@ -81,9 +81,10 @@ def test_the_options_of_an_edit_arrive(front: Front, address: str, service: Loca
     )
     ((model, task),) = service.asked
     assert model == "diffusegae"
-    assert (task.changes["letter"].donor, task.changes["letter"].strength) == ("b", 1.0)
-    assert (task.changes["colour"].donor == COLOUR).all()
-    assert (task.changes["colour"].strength, task.seed) == (0.25, 3)
+    edit = task.operation
+    assert (edit.donors["letter"], edit.strengths) == ("b", {"colour": 0.25})
+    assert (to_pixels(edit.donors["colour"])[0] == COLOUR).all()
+    assert tuple(edit.x_T) == (3,)
     assert (task.sampling.steps, task.sampling.sampler) == (2, "dpm++")
     assert (picture.media_type, picture.pixels.shape) == ("image/webp", (48, 48, 3))
 
@@ -267,8 +268,8 @@ def test_the_gallery(service: LocalService, limits: Limits) -> None:
 def test_many_at_once_over_asgi(api: FastAPI, editor: Editor) -> None:
     async def ask() -> list[Picture]:
         async with AsyncClient("http://service", transport=httpx.ASGITransport(api)) as client:
-            wanted = [client.reconstruct(SOURCE, x_T="random", seed=seed) for seed in range(4)]
-            return list(await asyncio.gather(*wanted))
+            asked = [client.reconstruct(SOURCE, x_T="random", seed=seed) for seed in range(4)]
+            return list(await asyncio.gather(*asked))
 
     for seed, picture in enumerate(asyncio.run(ask())):
         assert same(picture, only(editor.reconstruct(tensor(SOURCE), [seed])))

@@ -13,7 +13,7 @@ from diffusegae.client import (
     UnavailableError,
     UnreachableError,
 )
-from diffusegae.client.retry import RESUMABLE, SURELY_NOT_TAKEN
+from diffusegae.client.retry import NOT_ACCEPTED, RESUMABLE
 from tests.clock import Clock
 
 
@@ -23,10 +23,10 @@ def unavailable(retry_after: float | None = None) -> UnavailableError:
 
 def test_pauses_double_up_to_the_longest() -> None:
     policy = Retries(attempts=6, first=1.0, longest=5.0, draw=lambda: 1.0, clock=Clock())
-    patience = policy.begin()
-    assert [patience.pause(unavailable()) for _ in range(5)] == [1, 2, 4, 5, 5]
+    attempts = policy.begin()
+    assert [attempts.pause(unavailable()) for _ in range(5)] == [1, 2, 4, 5, 5]
     with pytest.raises(UnavailableError):
-        patience.pause(unavailable())
+        attempts.pause(unavailable())
 
 
 def test_jitter_is_full_and_retry_after_is_a_lower_bound() -> None:
@@ -40,19 +40,19 @@ def test_jitter_is_full_and_retry_after_is_a_lower_bound() -> None:
 
 def test_nothing_is_started_beyond_the_deadline() -> None:
     clock = Clock()
-    patience = Retries(attempts=100, first=1.0, deadline=10.0, draw=lambda: 1.0, clock=clock).begin()
-    assert patience.pause(unavailable()) == 1
+    attempts = Retries(attempts=100, first=1.0, deadline=10.0, draw=lambda: 1.0, clock=clock).begin()
+    assert attempts.pause(unavailable()) == 1
     clock.now += 9
-    assert patience.seconds_left == 1
+    assert attempts.seconds_left == 1
     with pytest.raises(UnavailableError):
-        patience.pause(unavailable())
+        attempts.pause(unavailable())
     clock.now += 9
-    assert patience.seconds_left == 0
-    patience.renew()
-    assert patience.seconds_left == 10
-    assert patience.pause(unavailable()) == 1
+    assert attempts.seconds_left == 0
+    attempts.renew()
+    assert attempts.seconds_left == 10
+    assert attempts.pause(unavailable()) == 1
     with pytest.raises(UnavailableError):
-        patience.pause(unavailable(retry_after=60.0))
+        attempts.pause(unavailable(retry_after=60.0))
 
 
 @pytest.mark.parametrize(
@@ -69,16 +69,16 @@ def test_nothing_is_started_beyond_the_deadline() -> None:
 )
 def test_what_is_tried_again(error: ClientError, plain: bool, submission: bool, job: bool) -> None:
     policy = Retries()
-    for is_tried, patience in (
+    for is_tried, attempts in (
         (plain, policy.begin()),
-        (submission, policy.begin(SURELY_NOT_TAKEN)),
+        (submission, policy.begin(NOT_ACCEPTED)),
         (job, policy.begin(RESUMABLE)),
     ):
         if is_tried:
-            assert patience.pause(error) >= 0
+            assert attempts.pause(error) >= 0
         else:
             with pytest.raises(type(error)) as raised:
-                patience.pause(error)
+                attempts.pause(error)
             assert raised.value is error
 
 

@@ -67,10 +67,12 @@ def test_files_are_mounted_where_they_are_read() -> None:
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_dashboards_ask_for_metrics_that_ray_has(path: Path) -> None:
-    """Ray's own dashboards are the list of its metrics' names; ours stand in serve/meters.py."""
+    """Ray's own dashboards are the list of its metrics' names; ours stand in serve/models/metrics.py."""
     own = Path(ray.__file__).parent / "dashboard" / "modules" / "metrics" / "dashboards"
     known = {name for file in own.glob("*_panels.py") for name in re.findall(r"\bray_[a-z0-9_]+", file.read_text())}
-    kinds = re.findall(r'(Counter|Gauge|Histogram)\(\s*"(diffusegae_\w+)"', (ROOT / "serve" / "meters.py").read_text())
+    kinds = re.findall(
+        r'(Counter|Gauge|Histogram)\(\s*"(diffusegae_\w+)"', (ROOT / "serve" / "models" / "metrics.py").read_text()
+    )
     suffixes = {"Counter": "_total", "Gauge": "", "Histogram": "_bucket"}
     known |= {f"ray_{name}{suffixes[kind]}" for kind, name in kinds}
     asked = {name for expression in expressions(path) for name in METRIC.findall(expression)}

@@ -1,4 +1,4 @@
-"""The editor's Serve config in rayservice.yaml: serve/config.yaml, but for the differences that a cluster needs."""
+"""The Serve config in rayservice.yaml: serve/deploy/config.yaml, but for the differences that a cluster needs."""
 
 import ast
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from ray.serve.schema import ServeDeploySchema
 
-from serve.app import ServeArgs
+from serve.deploy.app import ServeArgs
 from tests.cluster.manifests import ROOT, get, of_kind, ray_cluster_spec, settings
 
-# Place in the config: (serve/config.yaml, rayservice.yaml). Nothing else may differ.
+# Place in the config: (serve/deploy/config.yaml, rayservice.yaml). Nothing else may differ.
 DIFFERENCES: dict[str, tuple[Any, Any]] = {
     "proxy_location": ("HeadOnly", "EveryNode"),  # requests enter at the workers; the head may die
     "http_options.host": ("127.0.0.1", "0.0.0.0"),
@@ -41,7 +41,7 @@ Config = dict[str, Any]
 
 @pytest.fixture
 def local() -> Config:
-    return dict(yaml.safe_load((ROOT / "serve" / "config.yaml").read_text()))
+    return dict(yaml.safe_load((ROOT / "serve" / "deploy" / "config.yaml").read_text()))
 
 
 @pytest.fixture

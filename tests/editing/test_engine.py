@@ -11,11 +11,21 @@ import torch
 from torch import Tensor
 
 from diffusegae.config.model import SamplingConfig
-from diffusegae.editing import recipes
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.engine import Engine, EngineClosedError, RequestCancelledError, Ticket
+from diffusegae.editing.edits import (
+    Calls,
+    Edit,
+    Encode,
+    Generate,
+    Interpolate,
+    Invert,
+    Operation,
+    Recombine,
+    Reconstruct,
+)
+from diffusegae.editing.engine import Engine, EngineClosedError, RequestCancelledError, RequestHandle
 from diffusegae.editing.method import Codes, Images
-from diffusegae.editing.recipes import Change, Encode, Recipe
+from diffusegae.schema import AttributeSchema
 from tests.tiny import random_images, smoke_config, tiny_model, tiny_schema
 
 SCHEMA = tiny_schema(8, 8, 8)
@@ -58,25 +68,31 @@ def held(engine: Engine) -> Iterator[None]:
         entered.set()
         assert release.wait(30)
 
-    def nothing() -> Recipe:
+    def nothing(schema: AttributeSchema) -> Calls:
         return torch.zeros(1)
         yield
 
-    ticket = engine.submit(recipes.decoding(torch.zeros(1, 24), torch.zeros(1, 3, 32, 32)), ONE, hold)
+    request = engine.submit(Generate(torch.zeros(1, 24), torch.zeros(1, 3, 32, 32)), ONE, hold)
     assert entered.wait(30)
     yield
-    engine.submit(nothing(), ONE).future.result(30)  # all before it wait for their first step
+    engine.submit(Made(nothing), ONE).future.result(30)  # all before it wait for their first step
     release.set()
-    ticket.future.result(30)
+    request.future.result(30)
 
 
-def an_edit(seed: int) -> Recipe:
-    changes = {"b": Change(random_images(1, seed=seed + 1000))}
-    return recipes.edit(SCHEMA, random_images(1, seed=seed), changes)
+class Made(Invert):
+    """An operation of other calls than there are."""
+
+    def __init__(self, calls: Callable[[AttributeSchema], Calls]) -> None:
+        object.__setattr__(self, "calls", calls)
 
 
-def result_of(ticket: Ticket) -> Tensor:
-    return ticket.future.result(60)
+def an_edit(seed: int) -> Edit:
+    return Edit(random_images(1, seed=seed), {"b": random_images(1, seed=seed + 1000)})
+
+
+def result_of(request: RequestHandle) -> Tensor:
+    return request.future.result(60)
 
 
 @pytest.mark.parametrize("sampling", [SHORT, SOLVER])
@@ -84,28 +100,28 @@ def test_a_request_alone_gets_the_editors_pictures_bit_for_bit(editor: OneByOne,
     source, target = random_images(1), random_images(1, seed=1)
     alone = editor.sampled(sampling)
     x_T = editor.noise([3])
-    makers: list[Callable[[], Recipe]] = [
-        lambda: an_edit(7),
-        lambda: recipes.reconstruction(source),
-        lambda: recipes.interpolation(SCHEMA, source, target, SCHEMA.names, 3),
-        lambda: recipes.recombination(SCHEMA, {"a": source, "b": target, "c": source}, x_T),
-        lambda: recipes.decoding(editor.encode(source), x_T),
-        lambda: recipes.noise_of(source),
+    operations: list[Operation] = [
+        an_edit(7),
+        Reconstruct(source),
+        Interpolate(source, target, SCHEMA.names, 3),
+        Recombine({"a": source, "b": target, "c": source}, x_T),
+        Generate(editor.encode(source), x_T),
+        Invert(source),
     ]
     with running(editor) as engine:
-        for make in makers:
-            assert torch.equal(result_of(engine.submit(make(), sampling)), alone.follow(make()))
+        for operation in operations:
+            assert torch.equal(result_of(engine.submit(operation, sampling)), alone.perform(operation))
 
 
 def test_requests_that_share_calls_get_their_own_pictures(editor: OneByOne) -> None:
     samplings = [SHORT, SOLVER, SamplingConfig(steps=20), SHORT, SamplingConfig(steps=10, clip=False)]
     with running(editor, max_images=4) as engine:
         with held(engine):
-            tickets = [engine.submit(an_edit(seed), sampling) for seed, sampling in enumerate(samplings)]
-        together = [result_of(ticket) for ticket in tickets]
+            requests = [engine.submit(an_edit(seed), sampling) for seed, sampling in enumerate(samplings)]
+        together = [result_of(request) for request in requests]
         mean_occupancy = engine.counters.steps / engine.counters.calls
     for seed, (sampling, image) in enumerate(zip(samplings, together, strict=True)):
-        expected = editor.sampled(sampling).follow(an_edit(seed))
+        expected = editor.sampled(sampling).perform(an_edit(seed))
         assert float((image - expected).abs().max()) < LEVEL
     assert mean_occupancy > 2
 
@@ -129,8 +145,8 @@ def test_many_pictures_get_one_requests_share(editor: OneByOne) -> None:
     source, target = random_images(1), random_images(1, seed=1)
     with running(editor, max_images=4) as engine:
         with held(engine):
-            many = engine.submit(recipes.interpolation(SCHEMA, source, target, ["a"], 16), SHORT)
-            one = engine.submit(recipes.reconstruction(source, editor.noise([0])), SamplingConfig(steps=20))
+            many = engine.submit(Interpolate(source, target, ["a"], 16), SHORT)
+            one = engine.submit(Reconstruct(source, [0]), SamplingConfig(steps=20))
             before = engine.counters.calls
         one.future.add_done_callback(lambda _: steps.append(engine.counters.calls - before))
         result_of(one)
@@ -140,7 +156,7 @@ def test_many_pictures_get_one_requests_share(editor: OneByOne) -> None:
 
 def test_a_source_that_comes_again_is_not_inverted_again(editor: OneByOne) -> None:
     source = random_images(1)
-    edits = [recipes.edit(SCHEMA, source, {"a": Change(random_images(1, seed=seed))}) for seed in (1, 2)]
+    edits = [Edit(source, {"a": random_images(1, seed=seed)}) for seed in (1, 2)]
     with running(editor, cache_bytes=10**6) as engine:
         first = result_of(engine.submit(edits[0], SHORT))
         calls = engine.counters.calls
@@ -148,7 +164,7 @@ def test_a_source_that_comes_again_is_not_inverted_again(editor: OneByOne) -> No
         again = result_of(engine.submit(edits[1], SHORT, on_progress=lambda step, _: steps.append(step)))
         assert (calls, engine.counters.calls - calls) == (10, 5)
         assert steps == [6, 7, 8, 9, 10]
-        result_of(engine.submit(recipes.reconstruction(source), SOLVER))
+        result_of(engine.submit(Reconstruct(source), SOLVER))
         assert engine.counters.calls == 15 + 20  # another sampler has another x_T
     assert torch.equal(first, editor.edit(source, {"a": random_images(1, seed=1)}))
     assert torch.equal(again, editor.edit(source, {"a": random_images(1, seed=2)}))
@@ -157,9 +173,9 @@ def test_a_source_that_comes_again_is_not_inverted_again(editor: OneByOne) -> No
 def test_only_the_noise_that_is_not_known_is_inferred(editor: OneByOne) -> None:
     source, target = random_images(1), random_images(1, seed=1)
     with running(editor, cache_bytes=10**6) as engine:
-        result_of(engine.submit(recipes.noise_of(source), SHORT))
+        result_of(engine.submit(Invert(source), SHORT))
         steps = engine.counters.steps
-        between = recipes.interpolation(SCHEMA, source, target, SCHEMA.names, 2)
+        between = Interpolate(source, target, SCHEMA.names, 2)
         pictures = result_of(engine.submit(between, SHORT))
         assert engine.counters.steps - steps == 5 + 2 * 5  # the target's noise, then two frames
     expected = torch.cat(editor.sampled(SHORT).interpolate(source, target, SCHEMA.names, 2))
@@ -176,14 +192,14 @@ def test_progress_tells_steps_and_shows_pictures_once_they_are_made(editor: OneB
 def test_a_request_knows_how_long_its_stages_took(editor: OneByOne) -> None:
     with running(editor, cache_bytes=10**6) as engine:
         started = time.monotonic()
-        ticket = engine.submit(an_edit(0), SHORT)
-        result_of(ticket)
+        request = engine.submit(an_edit(0), SHORT)
+        result_of(request)
         took = time.monotonic() - started
-        assert list(ticket.seconds) == ["Wait", "Encode", "InferNoise", "Generate"]
-        assert 0 < sum(ticket.seconds.values()) <= took
+        assert list(request.seconds) == ["Wait", "Encode", "InferNoise", "Generate"]
+        assert 0 < sum(request.seconds.values()) <= took
         again = engine.submit(an_edit(0), SHORT)
         result_of(again)
-        assert again.seconds["InferNoise"] < ticket.seconds["InferNoise"]
+        assert again.seconds["InferNoise"] < request.seconds["InferNoise"]
 
 
 def test_a_cancelled_request_leaves_and_the_others_stay(editor: OneByOne) -> None:
@@ -201,16 +217,16 @@ def test_a_cancelled_request_leaves_and_the_others_stay(editor: OneByOne) -> Non
 
 
 def test_what_fails_fails_alone(editor: OneByOne) -> None:
-    def broken() -> Recipe:
+    def broken(schema: AttributeSchema) -> Calls:
         yield Encode(random_images(1))
         raise ValueError("broken")
 
     with running(editor) as engine:
         with held(engine):
-            good, bad = engine.submit(an_edit(0), SHORT), engine.submit(broken(), SHORT)
+            good, bad = engine.submit(an_edit(0), SHORT), engine.submit(Made(broken), SHORT)
         with pytest.raises(ValueError, match="broken"):
             result_of(bad)
-        assert torch.equal(result_of(good), editor.follow(an_edit(0)))
+        assert torch.equal(result_of(good), editor.perform(an_edit(0)))
 
 
 def test_a_callback_that_fails_fails_its_request_alone(editor: OneByOne) -> None:
@@ -249,18 +265,16 @@ def test_a_failing_step_fails_its_requests_and_the_engine_goes_on(
 
 def test_closing_finishes_what_was_taken_in(editor: OneByOne) -> None:
     engine = Engine(editor, 4, 0)
-    tickets = [engine.submit(an_edit(seed), SHORT) for seed in range(6)]
+    requests = [engine.submit(an_edit(seed), SHORT) for seed in range(6)]
     engine.close()
-    assert all(ticket.future.done() for ticket in tickets)
+    assert all(request.future.done() for request in requests)
     with pytest.raises(EngineClosedError):
         engine.submit(an_edit(0), SHORT)
 
 
 def test_strength_goes_from_the_source_to_the_donor(editor: OneByOne) -> None:
     source, donor = random_images(1), random_images(1, seed=1)
-    pictures = [
-        editor.follow(recipes.edit(SCHEMA, source, {"a": Change(donor, strength)})) for strength in (0.0, 0.5, 1.0)
-    ]
+    pictures = [editor.perform(Edit(source, {"a": donor}, {"a": strength})) for strength in (0.0, 0.5, 1.0)]
     torch.testing.assert_close(pictures[0], editor.reconstruct(source), atol=1e-4, rtol=0)
     assert torch.equal(pictures[2], editor.edit(source, {"a": donor}))
     assert not torch.allclose(pictures[1], pictures[0], atol=1e-3)
@@ -269,11 +283,8 @@ def test_strength_goes_from_the_source_to_the_donor(editor: OneByOne) -> None:
 def test_a_part_of_z_dis_is_as_good_a_donor_as_the_picture_it_came_from(editor: OneByOne) -> None:
     source, donor = random_images(2), random_images(1, seed=1)
     part = editor.encode(donor)[0, SCHEMA.slice_of("b")]
-    by_part = editor.follow(recipes.edit(SCHEMA, source, {"b": Change(part)}))
+    by_part = editor.perform(Edit(source, {"b": part}))
     torch.testing.assert_close(by_part, editor.edit(source, {"b": donor.expand(2, -1, -1, -1)}))
-    x_T = editor.noise([1, 2])
     mixed = {"a": source, "b": part, "c": source}
     by_picture = {"a": source, "b": donor.expand(2, -1, -1, -1), "c": source}
-    torch.testing.assert_close(
-        editor.follow(recipes.recombination(SCHEMA, mixed, x_T)), editor.recombine(by_picture, [1, 2])
-    )
+    torch.testing.assert_close(editor.perform(Recombine(mixed, [1, 2])), editor.recombine(by_picture, [1, 2]))

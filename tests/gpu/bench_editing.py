@@ -10,8 +10,8 @@ import torch
 from diffusegae.config.inference import InferenceConfig
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
+from diffusegae.editing.edits import Edit
 from diffusegae.editing.engine import Engine
-from diffusegae.editing.recipes import Change, edit
 from diffusegae.models.autoencoder import DiffuseGAE
 from tests.gpu.bench_row import Row
 from tests.gpu.machine import synchronise
@@ -78,9 +78,9 @@ def _engine(way: InferenceConfig, device: torch.device, seconds: float) -> dict[
     engine = Engine(editor, max_images=MANY, cache_bytes=CACHE_BYTES)
 
     def serve() -> None:
-        recipes = [edit(editor.schema, image[None], {name: Change(image[None].flip(-1))}) for image in images]
-        for ticket in [engine.submit(recipe, SAMPLING) for recipe in recipes]:
-            ticket.future.result(timeout=60).cpu()
+        edits = [Edit(image[None], {name: image[None].flip(-1)}) for image in images]
+        for request in [engine.submit(edit, SAMPLING) for edit in edits]:
+            request.future.result(timeout=60).cpu()
 
     try:
         taken = median_seconds(serve, device, seconds)

@@ -10,9 +10,9 @@ from diffusegae.config.inference import InferenceConfig
 from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.editor import Editor
+from diffusegae.editing.edits import Edit
 from diffusegae.editing.engine import Engine
 from diffusegae.editing.network import suited_to
-from diffusegae.editing.recipes import Change, edit
 from diffusegae.models.autoencoder import DiffuseGAE
 from tests.gpu.outcome import Check, Skipped, require
 from tests.gpu.samples import random_batch, schema_of, shake
@@ -83,9 +83,8 @@ def check_engine(device: torch.device, sampling: SamplingConfig) -> str:
     wanted = torch.cat([reference.edit(images, {name: donors}) for name in schema.names])
     engine = Engine(_editor(config, device, suited_to(device)), max_images=8, cache_bytes=CACHE_BYTES)
     try:
-        recipes = [edit(schema, images, {name: Change(donors)}) for name in schema.names]
-        tickets = [engine.submit(recipe, sampling) for recipe in recipes]
-        found = torch.cat([ticket.future.result(timeout=120).cpu() for ticket in tickets])
+        requests = [engine.submit(Edit(images, {name: donors}), sampling) for name in schema.names]
+        found = torch.cat([request.future.result(timeout=120).cpu() for request in requests])
     finally:
         engine.close()
     return _compare(found, wanted)

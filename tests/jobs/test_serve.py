@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from diffusegae.tracking.client import connect
 from tests.jobs.road import ROOT
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +39,26 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_one_line_before_anything_starts(options: tuple[str, ...], line: str, tmp_path: Path, database: Path) -> None:
-    command = ["-m", "jobs.serve", "--config", "smoke", "--set", f"storage={database.parent}", *options]
+    code, told = _told(database, free_port(), options, tmp_path)
+    assert (code, bool(re.match(line, told))) == (2, True), told
+
+
+def test_a_port_in_use_is_told_as_an_error_of_the_world(tmp_path: Path, database: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, told = _told(database, port, (), tmp_path)
+    line = rf"error: cannot listen at 127.0.0.1 port {port} \(.*\); end the program that listens there, or take another"
+    assert (code, bool(re.match(line, told))) == (3, True), told
+
+
+def _told(database: Path, port: int, options: tuple[str, ...], folder: Path) -> tuple[int, str]:
+    """Return the exit code of the job and its only line of errors."""
+    command = ["-m", "jobs.serve", "--config", "smoke", "--set", f"storage={database.parent}"]
+    command += ["--port", str(port), *options]
     # A Ray can't start here, and would say so.
-    variables = {**os.environ, "RAY_TMPDIR": str(tmp_path / ("long" * 30)), "PYTHONPATH": str(ROOT)}
+    variables = {**os.environ, "RAY_TMPDIR": str(folder / ("long" * 30)), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, *command], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
+        [sys.executable, *command], cwd=folder, env=variables, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 2, done.stderr
     (told,) = done.stderr.splitlines()
-    assert re.match(line, told), told
+    return done.returncode, told

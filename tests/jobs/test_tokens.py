@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serve.tokens import load_tokens
+from serve.http.tokens import load_tokens
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,19 +14,18 @@ from diffusegae.checkpoint import CheckpointMeta, Position, save_checkpoint
 from diffusegae.config.load import load_config
 from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
-from diffusegae.editing import recipes
 from diffusegae.editing.editor import Editor
+from diffusegae.editing.edits import Edit, Generate, Interpolate, Recombine, Reconstruct
 from diffusegae.editing.loading import load_editor
+from diffusegae.editing.method import Images
 from diffusegae.models.autoencoder import DiffuseGAE
-from diffusegae.pixels import to_pixels, to_tensor
+from diffusegae.pixels import to_pixels
 from diffusegae.schema import Attribute, AttributeSchema
-from serve import tasks
-from serve.api import create_api
-from serve.checks import Limits
-from serve.messages import ServedModel
+from serve.http.api import create_api
+from serve.http.checks import Limits
 from serve.problems import Problem
-from serve.service import find_model
-from serve.tasks import Encode, Encoded, JobState, Painted, PictureTask, Presentation, Progress, Sampling
+from serve.served import ServedModel, find_model
+from serve.tasks import Encoded, GeneratedImages, JobState, Presentation, SamplingProgress, Task
 
 PRESETS = Path(__file__).parents[2] / "jobs" / "configs"
 VALUES = {"letter": ("a", "b", "c"), "colour": ("red", "blue")}
@@ -40,7 +39,7 @@ class LocalService:
         self.editor, self.models, self.centroids = editor, models, centroids
         self.failure: Exception | None = None
         self.jobs: dict[str, JobState] = {}
-        self.asked: list[tuple[str, PictureTask | Encode]] = []
+        self.asked: list[tuple[str, Task | Images]] = []
         self.closed = 0  # streams that were closed
 
     def served(self, name: str | None = None) -> ServedModel:
@@ -49,27 +48,26 @@ class LocalService:
     def all_served(self) -> tuple[ServedModel, ...]:
         return self.models
 
-    async def paint(self, model: str, task: PictureTask) -> Painted:
+    async def generate(self, model: str, task: Task) -> GeneratedImages:
         self._begin(model, task)
-        return self._paint(task)
+        return self._generate(task)
 
-    async def follow(self, model: str, task: PictureTask) -> AsyncIterator[Progress | Painted]:
+    async def follow(self, model: str, task: Task) -> AsyncIterator[SamplingProgress | GeneratedImages]:
         try:
             self._begin(model, task)
-            painted = self._paint(task)
-            yield Progress(0, task.sampling.steps, None)
-            yield Progress(1, task.sampling.steps, painted.pictures)
-            yield painted
+            generated = self._generate(task)
+            yield SamplingProgress(0, task.sampling.steps, None)
+            yield SamplingProgress(1, task.sampling.steps, generated.pictures)
+            yield generated
         finally:
             self.closed += 1
 
-    async def encode(self, model: str, task: Encode) -> Encoded:
-        self._begin(model, task)
-        images = as_images(task.source)
-        codes = self.editor.encode(images)
+    async def encode(self, model: str, image: Images, sampling: SamplingConfig | None) -> Encoded:
+        self._begin(model, image)
+        codes = self.editor.encode(image)
         noise = None
-        if task.sampling is not None:
-            noise = sampling_as(self.editor, task.sampling).infer_noise(images, codes)[0].numpy()
+        if sampling is not None:
+            noise = sampling_as(self.editor, sampling).infer_noise(image, codes)[0].numpy()
         return Encoded(codes[0].numpy(), noise, LABEL)
 
     async def check(self) -> str:
@@ -77,75 +75,61 @@ class LocalService:
             raise self.failure
         return LABEL
 
-    async def start_job(self, model: str, task: PictureTask, presentation: Presentation) -> JobState:
+    async def start_job(self, model: str, task: Task, presentation: Presentation) -> JobState:
         self._begin(model, task)
         id = f"job-{len(self.jobs)}"
         steps = task.sampling.steps
-        self.jobs[id] = JobState(id, "done", steps, steps, presentation, self._paint(task))
-        return dataclasses.replace(self.jobs[id], status="queued", step=0, painted=None)
+        self.jobs[id] = JobState(id, "done", steps, steps, presentation, self._generate(task))
+        return dataclasses.replace(self.jobs[id], status="queued", step=0, generated=None)
 
     async def job(self, id: str) -> JobState:
         if id not in self.jobs:
             raise Problem(404, "Unknown job", f"there is no job {id!r}")
         return self.jobs[id]
 
-    async def watch_job(self, id: str) -> AsyncIterator[Progress | Painted]:
+    async def watch_job(self, id: str) -> AsyncIterator[SamplingProgress | GeneratedImages]:
         state = await self.job(id)
         if state.problem is not None:
             raise Problem(int(state.problem["status"]), str(state.problem["title"]), str(state.problem["detail"]))
-        yield Progress(state.step, state.steps, None)
-        if state.painted is not None:
-            yield state.painted
+        yield SamplingProgress(state.step, state.steps, None)
+        if state.generated is not None:
+            yield state.generated
 
     async def cancel_job(self, id: str) -> None:
         del self.jobs[id]
 
-    def _begin(self, model: str, task: PictureTask | Encode) -> None:
+    def _begin(self, model: str, task: Task | Images) -> None:
         if self.failure is not None:
             raise self.failure
         self.asked.append((model, task))
 
-    def _paint(self, task: PictureTask) -> Painted:
-        return Painted(paint(sampling_as(self.editor, task.sampling), self.centroids, task), LABEL)
+    def _generate(self, task: Task) -> GeneratedImages:
+        return GeneratedImages(generate(sampling_as(self.editor, task.sampling), self.centroids, task), LABEL)
 
 
-def as_images(pixels: Any) -> torch.Tensor:
-    return to_tensor(pixels)[None]
+def sampling_as(editor: Editor, sampling: SamplingConfig) -> Editor:
+    return editor.with_sampling(sampling.model_copy(update={"clip": editor.sampling.clip}))
 
 
-def sampling_as(editor: Editor, sampling: Sampling) -> Editor:
-    chosen = SamplingConfig(sampler=sampling.sampler, steps=sampling.steps, clip=editor.sampling.clip)
-    return editor.with_sampling(chosen)
-
-
-def paint(editor: Editor, centroids: Mapping[str, Any], task: PictureTask) -> Any:
+def generate(editor: Editor, centroids: Mapping[str, Any], task: Task) -> Any:
     """Do a task with the editor's own methods."""
 
-    def donor_of(name: str, donor: Any) -> torch.Tensor:
-        return torch.tensor(centroids[name][donor]) if isinstance(donor, str) else as_images(donor)
+    def donors_of(donors: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        return {
+            name: torch.tensor(centroids[name][donor]) if isinstance(donor, str) else donor
+            for name, donor in donors.items()
+        }
 
-    def noise_of(noise: Any) -> torch.Tensor:
-        return torch.from_numpy(noise)[None] if isinstance(noise, np.ndarray) else editor.noise([noise])
-
-    match task:
-        case tasks.Interpolate():
-            frames = editor.interpolate(as_images(task.source), as_images(task.target), task.names, task.frames)
-            return np.concatenate([to_pixels(frame) for frame in frames])
-        case tasks.Reconstruct():
-            return to_pixels(editor.reconstruct(as_images(task.source), None if task.seed is None else [task.seed]))
-        case tasks.Edit():
-            changes = {
-                name: recipes.Change(donor_of(name, change.donor), change.strength)
-                for name, change in task.changes.items()
-            }
-            noise = None if task.seed is None else editor.noise([task.seed])
-            return to_pixels(editor.follow(recipes.edit(editor.schema, as_images(task.source), changes, noise)))
-        case tasks.Decode():
-            return to_pixels(editor.generate(torch.from_numpy(task.code)[None], noise_of(task.noise)))
-        case tasks.Recombine():
-            donors = {name: donor_of(name, donor) for name, donor in task.donors.items()}
-            recipe = recipes.recombination(editor.schema, donors, noise_of(task.noise))
-            return to_pixels(editor.follow(recipe))
+    match task.operation:
+        case Interpolate(source, target, names, frames):
+            return np.concatenate([to_pixels(frame) for frame in editor.interpolate(source, target, names, frames)])
+        case Reconstruct(source, seeds):
+            return to_pixels(editor.reconstruct(source, seeds))
+        case Generate(codes, x_T):
+            return to_pixels(editor.generate(codes, editor.noise(x_T)))
+        case Edit() | Recombine() as operation:
+            own = dataclasses.replace(operation, donors=donors_of(operation.donors))
+            return to_pixels(editor.perform(own))
 
 
 @pytest.fixture(scope="session")

@@ -35,8 +35,8 @@ class RunningService(NamedTuple):
     tracking: str
     process: "subprocess.Popen[bytes]"
 
-    def swap(self, *options: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "jobs.swap", "--dashboard", self.dashboard, *options]
+    def rollout(self, *options: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "jobs.rollout", "--dashboard", self.dashboard, *options]
         environment = {**os.environ, **LOCAL_RAY}
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
@@ -75,7 +75,7 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         text = log.read_text()
-        if found := re.search(r"jobs\.swap --dashboard (\S+)", text):
+        if found := re.search(r"jobs\.rollout --dashboard (\S+)", text):
             return found[1]
         assert process.poll() is None, text
         time.sleep(0.2)

@@ -15,7 +15,7 @@ from tests.serve.browser import chromium
 
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True}
-PATIENCE = 600_000  # milliseconds that a model on a CPU may take
+TIMEOUT = 600_000  # milliseconds that a model on a CPU may take
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def edit(browser: Browser, url: str, path: Path, screen: dict[str, Any], scheme:
     """Change one attribute, with the strip of strengths."""
     page = visit(browser, url, screen, scheme)
     run(page)
-    expect(page.locator(".strip-row img[src^='blob:']:visible")).to_have_count(5, timeout=PATIENCE)
+    expect(page.locator(".strip-row img[src^='blob:']:visible")).to_have_count(5, timeout=TIMEOUT)
     if screen is PHONE:
         page.locator(".figures").evaluate("(figures) => figures.scrollIntoView({ block: 'start' })")
     take(page, path)
@@ -63,13 +63,13 @@ def visit(browser: Browser, url: str, screen: dict[str, Any], scheme: Any) -> Pa
     page = browser.new_context(**screen, color_scheme=scheme, reduced_motion="reduce").new_page()
     page.goto(url)
     page.wait_for_selector("html[data-ready]")
-    expect(page.locator(".thumb img:not([src])")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator(".thumb img:not([src])")).to_have_count(0, timeout=TIMEOUT)
     return page
 
 
 def run(page: Page) -> None:
     page.locator("#run").click()
-    expect(page.locator(".card")).to_have_count(1, timeout=PATIENCE)
+    expect(page.locator(".card")).to_have_count(1, timeout=TIMEOUT)
 
 
 def take(page: Page, path: Path) -> None:

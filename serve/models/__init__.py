@@ -1,0 +1,1 @@
+"""The models behind the API: replicas, calls to them, jobs and the gallery."""
