@@ -51,6 +51,13 @@ def test_a_port_in_use_is_told_as_an_error_of_the_world(tmp_path: Path, database
     assert (code, bool(re.match(line, told))) == (3, True), told
 
 
+def test_the_former_name_of_a_rollout_works_and_names_the_new_one() -> None:
+    command = [sys.executable, "-m", "jobs.swap", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--to VERSION" in done.stdout
+    assert "is now python -m jobs.rollout" in done.stderr
+
+
 def _told(database: Path, port: int, options: tuple[str, ...], folder: Path) -> tuple[int, str]:
     """Return the exit code of the job and its only line of errors."""
     command = ["-m", "jobs.serve", "--config", "smoke", "--set", f"storage={database.parent}"]
