@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from diffusegae.config.model import SamplingConfig
-from diffusegae.editing.edits import Interpolate, PictureOperation
+from diffusegae.editing.operations import Interpolate, PictureOperation
 
 Pictures = UInt8[np.ndarray, "count height width 3"]
 Code = Float32[np.ndarray, " z_dis"]

@@ -15,10 +15,9 @@ from diffusegae.baselines.baseline import Baseline, Goal, Samples, Terms
 from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion import samplers
-from diffusegae.diffusion.process import Denoise, from_prediction, noise_for_seeds
+from diffusegae.diffusion.process import Denoise, from_prediction, noise_for_seeds, slerp
 from diffusegae.diffusion.schedule import schedule_of
 from diffusegae.editing.method import Codes, Images, UnsupportedError
-from diffusegae.editing.operations import slerp
 from diffusegae.losses.simple import NoisyBatch, denoising_loss, draw_noise
 from diffusegae.models.unet import Condition, UNet
 from diffusegae.schema import AttributeSchema

@@ -12,7 +12,8 @@ from diffusegae.baselines.baseline import Baseline, Goal, Samples, Terms
 from diffusegae.baselines.pixel_autoencoder import PixelAutoEncoder
 from diffusegae.baselines.pixel_method import PixelAutoEncoderMethod
 from diffusegae.config.pipeline import PipelineConfig
-from diffusegae.losses.disentangle import GroupDraws, disentanglement_loss, draw_groups, group_layout
+from diffusegae.losses.disentangle import GroupDraws, disentanglement_loss, draw_groups
+from diffusegae.models.parts import group_layout
 from diffusegae.schema import AttributeSchema
 
 

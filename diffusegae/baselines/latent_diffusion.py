@@ -17,11 +17,10 @@ from diffusegae.baselines.ways import Moves, Way, editing_note, ways_of
 from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.diffusion import samplers
-from diffusegae.diffusion.process import Denoise, noise_for_seeds
+from diffusegae.diffusion.process import Denoise, noise_for_seeds, slerp
 from diffusegae.diffusion.schedule import schedule_of
-from diffusegae.editing.edits import Noise
 from diffusegae.editing.method import Codes, Images, UnsupportedError
-from diffusegae.editing.operations import slerp
+from diffusegae.editing.operations import Noise
 from diffusegae.schema import AttributeSchema
 
 Validation = tuple[Images, Images, Images, int]  # sources, donors, truths, and the index of the attribute that changes

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffusegae.editing.method import Codes, Images
-from diffusegae.editing.operations import interpolate_parts, replace_parts
+from diffusegae.models.parts import interpolate_parts, replace_parts
 from diffusegae.schema import AttributeSchema
 
 Parts = Float[Tensor, "batch part_values"]

@@ -9,7 +9,7 @@ import torch
 
 from diffusegae.baselines.pixel_autoencoder import PixelAutoEncoder
 from diffusegae.editing.method import Codes, Images
-from diffusegae.editing.operations import interpolate_parts, recombine, replace_parts
+from diffusegae.models.parts import interpolate_parts, recombine, replace_parts
 from diffusegae.schema import AttributeSchema
 
 

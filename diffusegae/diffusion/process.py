@@ -119,3 +119,14 @@ def noise_for_seeds(
     """
     images = [torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     return torch.stack(images).to(device)
+
+
+def slerp(
+    start: Float[Tensor, "batch *shape"], end: Float[Tensor, "batch *shape"], alpha: float
+) -> Float[Tensor, "batch *shape"]:
+    """Return the spherical interpolation of two noise maps, which keeps their norm (used for x_T)."""
+    a, b = start.flatten(1), end.flatten(1)
+    cosine = torch.nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1)
+    angle = torch.acos(cosine).clamp_min(1e-6)[:, None]
+    mixed = (torch.sin((1 - alpha) * angle) * a + torch.sin(alpha * angle) * b) / torch.sin(angle)
+    return mixed.view_as(start)

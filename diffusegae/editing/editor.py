@@ -21,7 +21,9 @@ from diffusegae.diffusion import samplers
 from diffusegae.diffusion.process import Denoise, from_prediction, noise_for_seeds
 from diffusegae.diffusion.schedule import schedule_of
 from diffusegae.editing.cudnn import NO_TF32
-from diffusegae.editing.edits import (
+from diffusegae.editing.method import Codes, Images
+from diffusegae.editing.network import Network, suited_to
+from diffusegae.editing.operations import (
     Edit,
     Encode,
     Generate,
@@ -35,8 +37,6 @@ from diffusegae.editing.edits import (
     Reconstruct,
     Seeds,
 )
-from diffusegae.editing.method import Codes, Images
-from diffusegae.editing.network import Network, suited_to
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.schema import AttributeSchema
 

@@ -32,8 +32,8 @@ from diffusegae.diffusion.samplers import SAMPLERS, SamplerName
 from diffusegae.diffusion.trajectory import Transition, inversion_path, levels_of, sampling_path
 from diffusegae.editing.cache import TensorCache, content_key
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.edits import Calls, Encode, Generate, InferNoise, ModelCall, Operation
 from diffusegae.editing.method import Codes, Images
+from diffusegae.editing.operations import Calls, Encode, Generate, InferNoise, ModelCall, Operation
 from diffusegae.editing.pace import Pace
 from diffusegae.models.unet import Condition
 

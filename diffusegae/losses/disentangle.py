@@ -6,7 +6,6 @@ with the centre. All of L_dis is L1, averaged over elements and summed over the 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import NamedTuple
 
 import torch
@@ -14,47 +13,11 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusegae.editing.operations import recombine_rows
-from diffusegae.schema import AttributeSchema
+from diffusegae.models.parts import GroupLayout, reassemble_centre, recombine_rows, swap_with_centre
 
 Codec = Callable[[Tensor], Tensor]
 Subsets = Sequence[tuple[int, ...]]
 STRIDE = 0.1  # of a way, over which its velocity is taken
-
-
-@dataclass(frozen=True)
-class GroupLayout:
-    """Which parts of z_dis the members of a GROUP share: the schema's slices and the partners' attribute subsets."""
-
-    parts: tuple[slice, ...]
-    subsets: tuple[tuple[int, ...], ...]
-
-    @property
-    def num_members(self) -> int:
-        """Centre and partners."""
-        return 1 + len(self.subsets)
-
-    @property
-    def num_codes(self) -> int:
-        """Codes that L_dis decodes per GROUP: the members', both sides of each swap, the rebuilt centre's and z_u."""
-        return self.num_members + 2 * len(self.subsets) + 2
-
-    def reassembly_sources(self) -> list[list[int]]:
-        """Return, per attribute, the members (never the centre) that share its value with the centre."""
-        return [[1 + i for i, subset in enumerate(self.subsets) if j in subset] for j in range(len(self.parts))]
-
-
-def swap_with_centre(
-    z_dis: Float[Tensor, "groups members z_dis"], layout: GroupLayout
-) -> tuple[Float[Tensor, "groups subsets z_dis"], Float[Tensor, "groups subsets z_dis"]]:
-    """Swap the shared parts of each partner with the centre's; return the centres' and the partners' new codes."""
-    partners = z_dis[:, 1:].clone()
-    centres = z_dis[:, :1].repeat(1, len(layout.subsets), 1)
-    for i, subset in enumerate(layout.subsets):
-        for j in subset:
-            part = layout.parts[j]
-            centres[:, i, part], partners[:, i, part] = z_dis[:, 1 + i, part], z_dis[:, 0, part]
-    return centres, partners
 
 
 def draw_sources(groups: int, layout: GroupLayout, generator: torch.Generator) -> Int64[Tensor, "groups parts"]:
@@ -64,14 +27,6 @@ def draw_sources(groups: int, layout: GroupLayout, generator: torch.Generator) -
         chosen = torch.randint(0, len(sources), (groups,), generator=generator, device=device)
         columns.append(torch.tensor(sources, device=device)[chosen])
     return torch.stack(columns, dim=1)
-
-
-def reassemble_centre(
-    z_dis: Float[Tensor, "groups members z_dis"], layout: GroupLayout, sources: Int64[Tensor, "groups parts"]
-) -> Float[Tensor, "groups z_dis"]:
-    """Build the centre's code from partners alone, each part from the member that `draw_sources` named."""
-    rows = torch.arange(len(z_dis), device=z_dis.device)
-    return torch.cat([z_dis[rows, sources[:, j], part] for j, part in enumerate(layout.parts)], dim=1)
 
 
 def own_partners(z: Float[Tensor, "groups members *shape"]) -> Bool[Tensor, "groups subsets"]:
@@ -152,11 +107,6 @@ def draw_groups(groups: int, layout: GroupLayout, donors: str, generator: torch.
         draw_sources(groups, layout, generator),
         draw_ways(groups * layout.num_codes, groups, generator),
     )
-
-
-def group_layout(schema: AttributeSchema, shared: int) -> GroupLayout:
-    """Return the layout of GROUP(C, shared): one partner per subset of `shared` attributes, in lexical order."""
-    return GroupLayout(schema.slices, tuple(combinations(range(len(schema.names)), shared)))
 
 
 def path_bend(

@@ -18,19 +18,10 @@ from diffusegae.config.training import FinetuneConfig
 from diffusegae.diffusion.process import PredictionKind
 from diffusegae.diffusion.schedule import Schedule, schedule_of
 from diffusegae.images import label_grid, make_grid
-from diffusegae.losses.disentangle import (
-    GroupDraws,
-    GroupLayout,
-    disentanglement_loss,
-    draw_groups,
-    draw_sources,
-    group_layout,
-    own_partners,
-    reassemble_centre,
-    swap_with_centre,
-)
+from diffusegae.losses.disentangle import GroupDraws, disentanglement_loss, draw_groups, draw_sources, own_partners
 from diffusegae.losses.simple import NoisyBatch, denoising_loss, draw_noise
 from diffusegae.models.autoencoder import DiffuseGAE
+from diffusegae.models.parts import GroupLayout, group_layout, reassemble_centre, swap_with_centre
 from diffusegae.pixels import to_pixels
 from diffusegae.training.pretrain import PICTURE_STEPS, decode_latents, shuffle_ratio
 from diffusegae.training.refine import monitor_codes

@@ -7,16 +7,14 @@ from torch import Tensor
 from diffusegae.config.training import RefineConfig
 from diffusegae.losses.disentangle import (
     GroupDraws,
-    GroupLayout,
     disentanglement_loss,
     draw_groups,
     draw_sources,
-    group_layout,
     own_partners,
     part_ratios,
-    reassemble_centre,
 )
 from diffusegae.models.autoencoder import DiffuseGAE
+from diffusegae.models.parts import GroupLayout, group_layout, reassemble_centre
 from diffusegae.schema import AttributeSchema
 from diffusegae.training.stages import Batch, Objective, ObjectiveModule, Stage, StageInputs
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from diffusegae.config.model import SamplingConfig
 from diffusegae.diffusion.schedule import timestep_grid
-from diffusegae.editing.edits import Donor, Edit, Generate, Interpolate, Recombine, Reconstruct, Seeds
-from diffusegae.editing.edits import Noise as NoiseMap
 from diffusegae.editing.method import Codes, Images
+from diffusegae.editing.operations import Donor, Edit, Generate, Interpolate, Recombine, Reconstruct, Seeds
+from diffusegae.editing.operations import Noise as NoiseMap
 from diffusegae.pixels import to_tensor
 from serve.http.messages import (
     MAX_MAGNITUDE,

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.edits import Donor, Edit, Encode, Invert, Operation, Recombine, Reconstruct
 from diffusegae.editing.engine import Engine, RequestHandle
 from diffusegae.editing.method import Images
+from diffusegae.editing.operations import Donor, Edit, Encode, Invert, Operation, Recombine, Reconstruct
 from diffusegae.editing.values import ValueCodes
 from diffusegae.pixels import to_pixels
 from serve.problems import Problem, shown

@@ -19,7 +19,7 @@ from diffusegae.baselines.elegant import (
 from diffusegae.baselines.halvings import ImageSizeError
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.method import Method
-from diffusegae.editing.operations import replace_parts
+from diffusegae.models.parts import replace_parts
 from diffusegae.schema import SchemaError
 from tests.baselines.alternation import alternate, gradients, names_below, waves
 from tests.tiny import random_images, smoke_config, tiny_schema

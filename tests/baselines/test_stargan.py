@@ -13,7 +13,7 @@ from diffusegae.baselines.label_maps import LabelledConv2d, one_hots
 from diffusegae.baselines.stargan import StarGan, StarGanMethod, class_loss, draw_mixes, draw_order, gradient_penalty
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.method import Method
-from diffusegae.editing.operations import replace_parts
+from diffusegae.models.parts import replace_parts
 from diffusegae.schema import AttributeSchema, SchemaError
 from tests.baselines.alternation import alternate, gradients, waves
 from tests.tiny import random_images, smoke_config, tiny_schema

@@ -29,7 +29,7 @@ from diffusegae.checkpoint import CheckpointMeta, Position, save_checkpoint
 from diffusegae.config.load import load_config
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.edits import Reconstruct
+from diffusegae.editing.operations import Reconstruct
 from diffusegae.images import encode_image
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.pixels import to_pixels, to_tensor

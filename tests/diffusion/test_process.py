@@ -16,6 +16,7 @@ from diffusegae.diffusion.process import (
     per_image,
     predict_eps,
     predict_x_0,
+    slerp,
     training_target,
 )
 from diffusegae.diffusion.schedule import Schedule
@@ -127,3 +128,10 @@ class TestNoiseForSeeds:
         noise = noise_for_seeds(range(16), (3, 64, 64))
         assert noise.mean().item() == pytest.approx(0, abs=0.01)
         assert noise.std().item() == pytest.approx(1, abs=0.01)
+
+
+def test_slerp_hits_both_ends_and_keeps_the_norm_of_noise() -> None:
+    a, b = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(slerp(a, b, 0.0), a)
+    torch.testing.assert_close(slerp(a, b, 1.0), b, atol=1e-5, rtol=1e-5)
+    assert float(slerp(a, b, 0.5).std()) == pytest.approx(1.0, abs=0.05)

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.edits import (
+from diffusegae.editing.engine import Engine, EngineClosedError, RequestCancelledError, RequestHandle
+from diffusegae.editing.method import Codes, Images
+from diffusegae.editing.operations import (
     Calls,
     Edit,
     Encode,
@@ -23,8 +25,6 @@ from diffusegae.editing.edits import (
     Recombine,
     Reconstruct,
 )
-from diffusegae.editing.engine import Engine, EngineClosedError, RequestCancelledError, RequestHandle
-from diffusegae.editing.method import Codes, Images
 from diffusegae.schema import AttributeSchema
 from tests.tiny import random_images, smoke_config, tiny_model, tiny_schema
 

@@ -10,8 +10,8 @@ import torch
 from diffusegae.config.inference import InferenceConfig
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.edits import Edit
 from diffusegae.editing.engine import Engine
+from diffusegae.editing.operations import Edit
 from diffusegae.models.autoencoder import DiffuseGAE
 from tests.gpu.bench_row import Row
 from tests.gpu.machine import synchronise

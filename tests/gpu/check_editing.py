@@ -10,9 +10,9 @@ from diffusegae.config.inference import InferenceConfig
 from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.edits import Edit
 from diffusegae.editing.engine import Engine
 from diffusegae.editing.network import suited_to
+from diffusegae.editing.operations import Edit
 from diffusegae.models.autoencoder import DiffuseGAE
 from tests.gpu.outcome import Check, Skipped, require
 from tests.gpu.samples import random_batch, schema_of, shake

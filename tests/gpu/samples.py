@@ -10,7 +10,7 @@ from diffusegae.baselines.baseline import Samples
 from diffusegae.baselines.table import BASELINES
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.data.sources.vehicles import VehiclesConfig, VehicleSource
-from diffusegae.losses.disentangle import group_layout
+from diffusegae.models.parts import group_layout
 from diffusegae.schema import AttributeSchema, build_schema
 from diffusegae.training.stages import StageInputs, StageName, column_of, shared_of
 from diffusegae.training.step import TrainingState

@@ -15,9 +15,9 @@ from diffusegae.config.load import load_config
 from diffusegae.config.model import SamplingConfig
 from diffusegae.config.pipeline import PipelineConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.edits import Edit, Generate, Interpolate, Recombine, Reconstruct
 from diffusegae.editing.loading import load_editor
 from diffusegae.editing.method import Images
+from diffusegae.editing.operations import Edit, Generate, Interpolate, Recombine, Reconstruct
 from diffusegae.models.autoencoder import DiffuseGAE
 from diffusegae.pixels import to_pixels
 from diffusegae.schema import Attribute, AttributeSchema

@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.edits import Edit
+from diffusegae.editing.operations import Edit
 from diffusegae.images import decode_image, encode_image
 from diffusegae.pixels import to_pixels, to_tensor
 from serve.http.api import create_api

@@ -12,7 +12,7 @@ from diffusegae.checkpoint import read_meta, read_tensors, save_checkpoint
 from diffusegae.config.inference import InferenceConfig
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.edits import Reconstruct
+from diffusegae.editing.operations import Reconstruct
 from diffusegae.pixels import to_pixels, to_tensor
 from serve.models import editors
 from serve.models.editors import EditorDeployment, ModelSource, load_model

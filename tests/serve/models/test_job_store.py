@@ -9,7 +9,7 @@ import pytest
 
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.edits import Reconstruct
+from diffusegae.editing.operations import Reconstruct
 from diffusegae.pixels import to_tensor
 from serve.models import job_store
 from serve.models.job_store import JobsDeployment, Work

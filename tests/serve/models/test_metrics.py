@@ -6,8 +6,8 @@ import pytest
 
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.edits import Reconstruct
 from diffusegae.editing.engine import Engine
+from diffusegae.editing.operations import Reconstruct
 from serve.models.metrics import ReplicaMetrics
 from tests.tiny import random_images
 

@@ -9,7 +9,7 @@ import torch
 
 from diffusegae.config.model import SamplingConfig
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.edits import Edit, Generate, Interpolate, PictureOperation, Recombine, Reconstruct
+from diffusegae.editing.operations import Edit, Generate, Interpolate, PictureOperation, Recombine, Reconstruct
 from diffusegae.pixels import to_pixels, to_tensor
 from serve.models.replica import LoadedModel
 from serve.problems import Problem

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from diffusegae.data.shards import read_manifest
 from diffusegae.editing.editor import Editor
-from diffusegae.editing.edits import Edit, Interpolate, Recombine
+from diffusegae.editing.operations import Edit, Interpolate, Recombine
 from diffusegae.images import decode_image, encode_image
 from diffusegae.pixels import to_pixels
 from diffusegae.schema import AttributeSpec, build_schema

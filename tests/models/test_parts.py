@@ -1,11 +1,11 @@
-"""Operations on codes against their definitions."""
+"""The algebra of z_dis against its definitions."""
 
-import pytest
 import torch
 
-from diffusegae.editing.operations import interpolate_parts, recombine, replace_parts, slerp
+from diffusegae.models.parts import GroupLayout, interpolate_parts, recombine, replace_parts, swap_with_centre
 
 PARTS = (slice(0, 2), slice(2, 3), slice(3, 6))
+ONE = GroupLayout(PARTS, ((0,), (1,), (2,)))
 
 
 def test_replacing_parts_is_undone_by_the_source() -> None:
@@ -27,8 +27,12 @@ def test_interpolation_hits_both_ends_in_its_parts_only() -> None:
     torch.testing.assert_close(interpolate_parts(a, b, 1.0, [PARTS[0]])[:, 2:], a[:, 2:])
 
 
-def test_slerp_hits_both_ends_and_keeps_the_norm_of_noise() -> None:
-    a, b = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32)
-    torch.testing.assert_close(slerp(a, b, 0.0), a)
-    torch.testing.assert_close(slerp(a, b, 1.0), b, atol=1e-5, rtol=1e-5)
-    assert float(slerp(a, b, 0.5).std()) == pytest.approx(1.0, abs=0.05)
+def test_swap_exchanges_the_shared_part_and_no_other() -> None:
+    codes = torch.randn(2, 4, 6)
+    centres, partners = swap_with_centre(codes, ONE)
+    for j, part in enumerate(PARTS):
+        torch.testing.assert_close(centres[:, j, part], codes[:, 1 + j, part])
+        torch.testing.assert_close(partners[:, j, part], codes[:, 0, part])
+        rest = [k for k in range(6) if k not in range(*part.indices(6))]
+        torch.testing.assert_close(centres[:, j, rest], codes[:, 0, rest])
+        torch.testing.assert_close(partners[:, j, rest], codes[:, 1 + j, rest])
